@@ -1,0 +1,280 @@
+"""Images and label maps on a grid, and the files they come from and go to.
+
+Files speak LPS, everything else here RAS: the sign change is made in this module only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from hrseg.errors import InputError, OutputError
+from hrseg.geometry import Grid, Reorientation
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_WRITABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Grey values or colours: ``array`` (C, K, J, I) in the file's own number type, on ``grid``."""
+
+    array: NDArray
+    grid: Grid
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 4 or self.array.shape[1:] != self.grid.shape:
+            raise InputError(f"An image array must be (C, *{self.grid.shape}), not {self.array.shape}.")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 1 grey, 3 colour."""
+        return int(self.array.shape[0])
+
+    @property
+    def is_2d(self) -> bool:
+        """Whether it has a single slice."""
+        return self.grid.shape[0] == 1
+
+    def check_finite(self) -> None:
+        """Raises InputError when a value is NaN or infinite."""
+        if self.array.dtype.kind == "f":
+            bad = int(np.count_nonzero(~np.isfinite(self.array)))
+            if bad:
+                raise InputError(
+                    f'The image "{self.name}" has {bad} voxels that are NaN or infinite; replace them, '
+                    "for example by the value of the background."
+                )
+
+    def reoriented(self, change: Reorientation) -> Image:
+        """The same image with its axes permuted and flipped (a view)."""
+        return replace(self, array=change.apply(self.array), grid=self.grid.reoriented(change))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """One whole number per voxel: ``array`` (K, J, I), 0 is the background."""
+
+    array: NDArray
+    grid: Grid
+    names: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.array.shape != self.grid.shape or self.array.dtype.kind not in "iu":
+            raise InputError(
+                f"A label map must hold whole numbers of the shape {self.grid.shape}, "
+                f"not {self.array.dtype} of the shape {self.array.shape}."
+            )
+
+    def reoriented(self, change: Reorientation) -> LabelMap:
+        """The same label map with its axes permuted and flipped (a view)."""
+        return replace(self, array=change.apply(self.array), grid=self.grid.reoriented(change))
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """The image in a file (NIfTI, NRRD, MHA, PNG, JPEG, TIFF ...) or in a folder with one DICOM series.
+
+    Raises:
+        InputError: no such file, not an image, more than three dimensions, or a folder without one DICOM series.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f'There is no file "{path}"; check the path.')
+    itk = _read_dicom(path) if path.is_dir() else _read_file(path)
+    return image_from_itk(itk, name=_stem(path))
+
+
+def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
+    """The label map in a file; whole numbers stored as floats are accepted.
+
+    Raises:
+        InputError: as :func:`read_image`; several channels; values that are not whole numbers.
+    """
+    image = read_image(path)
+    values = image.array[0]
+    if image.channels > 1 and not (image.array == values).all():
+        raise InputError(f'The label map "{path}" is a colour image of {image.channels} channels; save it as grey.')
+    if values.dtype.kind == "f":
+        image.check_finite()
+        if not (values == np.rint(values)).all():
+            raise InputError(f'The label map "{path}" has values that are not whole numbers, such as {_odd(values)}.')
+        values = values.astype(np.int32)
+    return LabelMap(values, image.grid)
+
+
+def image_from_itk(itk: sitk.Image, name: str = "") -> Image:
+    """An :class:`Image` from a SimpleITK image of two or three dimensions; an alpha channel is dropped."""
+    components = itk.GetNumberOfComponentsPerPixel()
+    array = sitk.GetArrayFromImage(itk)
+    array = np.moveaxis(array, -1, 0) if components > 1 else array[None]
+    if itk.GetDimension() == 2:
+        array = array[:, None]
+    if components in (2, 4):
+        array = array[:-1]
+    if array.shape[0] not in (1, 3):
+        raise InputError(f'The image "{name}" has {components} channels; grey (1) and colour (3) images can be used.')
+    return Image(np.ascontiguousarray(array), _grid_of_itk(itk), name)
+
+
+def image_to_itk(array: NDArray, grid: Grid) -> sitk.Image:
+    """A SimpleITK image of ``array``, (K, J, I) or (C, K, J, I), on ``grid``.
+
+    Raises:
+        InputError: the grid is sheared, which no image file can hold.
+    """
+    if array.dtype.name not in _WRITABLE_TYPES:
+        array = array.astype(np.uint8 if array.dtype == bool else np.float32 if array.dtype.kind == "f" else np.int32)
+    vector = array.ndim == 4
+    itk = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(array, 0, -1) if vector else array), isVector=vector)
+    affine = _LPS_TO_RAS @ grid.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    directions = affine[:3, :3] / spacing
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
+        raise InputError("The image's axes are not at right angles, which image files cannot hold; resample it first.")
+    itk.SetSpacing(spacing.tolist())
+    itk.SetOrigin(affine[:3, 3].tolist())
+    itk.SetDirection(directions.ravel().tolist())
+    return itk
+
+
+def write_image(path: str | os.PathLike[str], array: NDArray, grid: Grid) -> None:
+    """Writes ``array``, (K, J, I) or (C, K, J, I), to NIfTI, NRRD or MHA; an existing file is replaced in one step.
+
+    Raises:
+        InputError: a file type that cannot hold the geometry.
+        OutputError: the folder is missing, read-only or full; nothing is left behind.
+    """
+    path = Path(path)
+    check_writable_suffix(path)
+    itk = image_to_itk(array, grid)
+    with replacing(path) as temporary:
+        sitk.WriteImage(itk, str(temporary), useCompression=True)
+
+
+def check_writable_suffix(path: Path) -> None:
+    """Raises InputError unless :func:`write_image` can write this type of file."""
+    if not path.name.lower().endswith(WRITABLE_SUFFIXES):
+        raise InputError(f'Cannot write "{path.name}": the name must end in one of {", ".join(WRITABLE_SUFFIXES)}.')
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to; renamed to ``path`` on success, removed on failure.
+
+    Raises:
+        OutputError: writing failed, for whatever reason the system gives.
+    """
+    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".hrseg-", suffix=suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise _output_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _output_error(path: Path, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+    if not path.parent.is_dir():
+        reason = f'there is no folder "{path.parent}"'
+    return OutputError(f'Cannot write "{path}": {reason}. Choose a folder that is writable and has free space.')
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _read_file(path: Path) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with _silent_itk():
+            reader.ReadImageInformation()
+            dimension, size = reader.GetDimension(), reader.GetSize()
+            if dimension > 3 and all(n == 1 for n in size[3:]):
+                reader.SetExtractSize([*size[:3], *[0] * (dimension - 3)])
+            elif dimension not in (2, 3):
+                raise InputError(
+                    f'The image "{path}" has {dimension} dimensions {size}; save one volume of it as a 3D file.'
+                )
+            return reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f'Cannot read "{path}" as an image: {_reason(error)}') from error
+
+
+def _read_dicom(folder: Path) -> sitk.Image:
+    with _silent_itk():
+        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if not series:
+        raise InputError(f'The folder "{folder}" holds no DICOM series; give a folder with one, or an image file.')
+    if len(series) > 1:
+        raise InputError(
+            f'The folder "{folder}" holds {len(series)} DICOM series; put the one to use in its own folder.'
+        )
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
+    try:
+        with _silent_itk():
+            return reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f'Cannot read the DICOM series in "{folder}": {_reason(error)}') from error
+
+
+@contextmanager
+def _silent_itk() -> Iterator[None]:
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def _reason(error: Exception) -> str:
+    """The useful line of an ITK exception, which spans several."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else "unknown reason"
+    for prefix in ("ITK ERROR:", "sitk::ERROR:"):
+        text = text.split(prefix)[-1].strip()
+    return f"{text} Is it a complete image file of the type that its name says?"
+
+
+def _grid_of_itk(itk: sitk.Image) -> Grid:
+    dimension = itk.GetDimension()
+    affine = np.eye(4)
+    directions = np.array(itk.GetDirection()).reshape(dimension, dimension)
+    affine[:dimension, :dimension] = directions * np.array(itk.GetSpacing())
+    affine[:dimension, 3] = itk.GetOrigin()
+    size = [*itk.GetSize(), 1][:3]
+    return Grid((size[2], size[1], size[0]), _LPS_TO_RAS @ affine)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+def _odd(values: NDArray) -> float:
+    return float(values[values != np.rint(values)].flat[0])
