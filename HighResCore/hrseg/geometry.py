@@ -92,8 +92,8 @@ class Reorientation:
         """A view of ``array`` (..., K, J, I) in the new orientation."""
         lead = array.ndim - 3
         moved = array.transpose(*range(lead), *(lead + a for a in self.axes))
-        steps = tuple(slice(None, None, -1 if f else 1) for f in self.flips)
-        return moved[..., *steps]
+        k, j, i = (slice(None, None, -1 if f else 1) for f in self.flips)
+        return moved[..., k, j, i]
 
     @property
     def inverse(self) -> Reorientation:
