@@ -124,7 +124,7 @@ class Grid:
         object.__setattr__(self, "affine", affine)
         if min(self.shape) < 1:
             raise InputError(f"The image has the shape {self.shape} (K, J, I): every axis needs at least one voxel.")
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        if not _is_invertible(affine):
             raise InputError(
                 f"The image's geometry {affine.tolist()} is not an invertible 4x4 matrix; "
                 "check the spacing and the directions in its header."
@@ -200,7 +200,10 @@ class Grid:
 
     def finer(self, factor: int | Sequence[int]) -> Grid:
         """Each voxel split into ``factor`` parts per axis (one number, or (k, j, i))."""
-        return self.resized(np.multiply(self.shape, np.broadcast_to(np.asarray(factor, dtype=int), (3,))).tolist())
+        factors = np.broadcast_to(np.asarray(factor), (3,))
+        if (factors < 1).any() or (factors != np.rint(factors)).any():
+            raise InputError(f"The factor {np.asarray(factor).tolist()} must be a whole number of 1 or more.")
+        return self.resized(np.multiply(self.shape, factors).tolist())
 
     def reorientation(self, orientation: str) -> Reorientation:
         """How arrays on this grid become arrays whose i, j, k run nearest to the named directions."""
@@ -242,6 +245,14 @@ class Grid:
         affine[:3, :3] *= step[::-1]
         affine[:3, 3] = self.to_world(start)
         return Grid(_shape(shape), affine)
+
+
+def _is_invertible(affine: Floats) -> bool:
+    """Judged by the angles between the axes: the voxels may be nanometres or metres."""
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.allclose(affine[3], (0, 0, 0, 1)):
+        return False
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(lengths.min() > 0 and abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-6)
 
 
 def _parse_orientation(code: str) -> list[tuple[int, int]]:

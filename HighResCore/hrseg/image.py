@@ -17,7 +17,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError, OutputError
-from hrseg.geometry import Grid, Reorientation
+from hrseg.geometry import Floats, Grid, Reorientation
+from hrseg.itk_io import read_itk, write_itk
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -86,13 +87,11 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """The image in a file (NIfTI, NRRD, MHA, PNG, JPEG, TIFF ...) or in a folder with one DICOM series.
 
     Raises:
-        InputError: no such file, not an image, more than three dimensions, or a folder without one DICOM series.
+        InputError: no such file, not an image, incomplete, more than three dimensions, neither grey nor colour, or a
+            folder without exactly one evenly spaced DICOM series.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f'There is no file "{path}"; check the path.')
-    itk = _read_dicom(path) if path.is_dir() else _read_file(path)
-    return image_from_itk(itk, name=_stem(path))
+    return image_from_itk(read_itk(path), name=_stem(path))
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
@@ -137,15 +136,26 @@ def image_to_itk(array: NDArray, grid: Grid) -> sitk.Image:
         array = array.astype(np.uint8 if array.dtype == bool else np.float32 if array.dtype.kind == "f" else np.int32)
     vector = array.ndim == 4
     itk = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(array, 0, -1) if vector else array), isVector=vector)
-    affine = _LPS_TO_RAS @ grid.affine
+    affine = lps_affine(grid)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     directions = affine[:3, :3] / spacing
-    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
-        raise InputError("The image's axes are not at right angles, which image files cannot hold; resample it first.")
     itk.SetSpacing(spacing.tolist())
     itk.SetOrigin(affine[:3, 3].tolist())
     itk.SetDirection(directions.ravel().tolist())
     return itk
+
+
+def lps_affine(grid: Grid) -> Floats:
+    """The matrix from (i, j, k, 1) to LPS millimetres, as files have it.
+
+    Raises:
+        InputError: the grid is sheared, which no image file can hold.
+    """
+    affine = _LPS_TO_RAS @ grid.affine
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
+        raise InputError("The image's axes are not at right angles, which image files cannot hold; resample it first.")
+    return affine
 
 
 def write_image(path: str | os.PathLike[str], array: NDArray, grid: Grid) -> None:
@@ -159,7 +169,7 @@ def write_image(path: str | os.PathLike[str], array: NDArray, grid: Grid) -> Non
     check_writable_suffix(path)
     itk = image_to_itk(array, grid)
     with replacing(path) as temporary:
-        sitk.WriteImage(itk, str(temporary), useCompression=True)
+        write_itk(itk, temporary)
 
 
 def check_writable_suffix(path: Path) -> None:
@@ -193,7 +203,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _output_error(path: Path, error: Exception) -> OutputError:
-    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+    reason = getattr(error, "strerror", None) or (str(error).strip().splitlines() or ["unknown reason"])[-1]
     if not path.parent.is_dir():
         reason = f'there is no folder "{path.parent}"'
     return OutputError(f'Cannot write "{path}": {reason}. Choose a folder that is writable and has free space.')
@@ -203,61 +213,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _read_file(path: Path) -> sitk.Image:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        with _silent_itk():
-            reader.ReadImageInformation()
-            dimension, size = reader.GetDimension(), reader.GetSize()
-            if dimension > 3 and all(n == 1 for n in size[3:]):
-                reader.SetExtractSize([*size[:3], *[0] * (dimension - 3)])
-            elif dimension not in (2, 3):
-                raise InputError(
-                    f'The image "{path}" has {dimension} dimensions {size}; save one volume of it as a 3D file.'
-                )
-            return reader.Execute()
-    except RuntimeError as error:
-        raise InputError(f'Cannot read "{path}" as an image: {_reason(error)}') from error
-
-
-def _read_dicom(folder: Path) -> sitk.Image:
-    with _silent_itk():
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if not series:
-        raise InputError(f'The folder "{folder}" holds no DICOM series; give a folder with one, or an image file.')
-    if len(series) > 1:
-        raise InputError(
-            f'The folder "{folder}" holds {len(series)} DICOM series; put the one to use in its own folder.'
-        )
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0]))
-    try:
-        with _silent_itk():
-            return reader.Execute()
-    except RuntimeError as error:
-        raise InputError(f'Cannot read the DICOM series in "{folder}": {_reason(error)}') from error
-
-
-@contextmanager
-def _silent_itk() -> Iterator[None]:
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-
-
-def _reason(error: Exception) -> str:
-    """The useful line of an ITK exception, which spans several."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[-1] if lines else "unknown reason"
-    for prefix in ("ITK ERROR:", "sitk::ERROR:"):
-        text = text.split(prefix)[-1].strip()
-    return f"{text} Is it a complete image file of the type that its name says?"
 
 
 def _grid_of_itk(itk: sitk.Image) -> Grid:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Code = tuple[str, str, str]
-_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
+#: Slicer's two lists of categories and types; an entry is found only under the name of the list that holds it.
+GENERAL_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
+DICOM_MASTER = "Segmentation category and type - DICOM master list"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
 
 
@@ -18,13 +20,14 @@ class Terminology:
     modifier: Code | None = None
     region: Code | None = None
     region_modifier: Code | None = None
+    context: str = GENERAL_ANATOMY
 
     @property
     def entry(self) -> str:
         """Slicer's one-line form: seven fields separated by ``~``, the parts of a code by ``^``."""
         codes = [self.category, self.type, self.modifier]
         region = [self.region, self.region_modifier]
-        return "~".join([_CONTEXT, *map(_join, codes), _REGION_CONTEXT, *map(_join, region)])
+        return "~".join([self.context, *map(_join, codes), _REGION_CONTEXT, *map(_join, region)])
 
 
 @dataclass(frozen=True)

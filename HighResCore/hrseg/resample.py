@@ -5,11 +5,18 @@ Half-pixel throughout (``align_corners=False``): a voxel's value belongs to its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Floats, Grid, Shape
+
+#: Source indices and weights, both (positions, taps), from positions, length of the source axis, and step.
+Taps = Callable[[Floats, int, float], tuple[NDArray[np.intp], Floats]]
+#: Values worked on at a time, so that the temporary arrays stay small and in the processor's cache.
+_CHUNK = 2**20
 
 
 def axis_map(source: Grid, target: Grid) -> tuple[Floats, Floats] | None:
@@ -28,58 +35,72 @@ def axis_map(source: Grid, target: Grid) -> tuple[Floats, Floats] | None:
 def resample(array: NDArray, source: Grid, target: Grid, *, fill: float = 0.0) -> NDArray[np.float32]:
     """Linear interpolation of ``array`` (..., K, J, I) from one grid to another, antialiased where it shrinks.
 
-    Grids with parallel axes are resampled axis by axis; others by trilinear interpolation point by point, without
-    antialiasing. Points outside the source's field of view get ``fill``; within half a voxel of its border the edge
-    value holds.
+    Grids with parallel axes (in any order and direction) are resampled axis by axis. For others the array is first
+    shrunk along its own axes where the target is coarser, then interpolated point by point. Points outside the
+    source's field of view get ``fill``; within half a voxel of its border the edge value holds.
 
     Raises:
         InputError: ``array`` is not on ``source``.
     """
     _check(array, source)
+    array, source = _aligned(array, source, target)
     mapping = axis_map(source, target)
-    if mapping is None:
-        return _resample_oblique(array, source, target, fill)
-    result = array
-    # The axis that shrinks most goes first, so that the others have less to do.
-    for axis in np.argsort(-mapping[1]):
-        start, step = mapping[0][axis], mapping[1][axis]
-        result = resample_axis(result, axis - 3, start + step * np.arange(target.shape[axis]), step, fill)
-    return result.astype(np.float32, copy=False)
+    if mapping is not None:
+        return _separable(array, *mapping, target.shape, fill, _triangle_taps)
+    coarse = _coarsened(source, target)
+    if coarse.shape != source.shape:
+        array = resample(array, source, coarse)
+    return _resample_oblique(array, coarse, target, fill)
 
 
-def resample_axis(array: NDArray, axis: int, positions: Floats, step: float, fill: float) -> NDArray:
-    """Values of ``array`` at fractional ``positions`` along one (negative) axis, under a triangle of width ``step``."""
+def resample_axis(
+    array: NDArray, axis: int, positions: Floats, step: float, fill: float, taps: Taps | None = None
+) -> NDArray:
+    """Values of ``array`` at fractional ``positions`` along one (negative) axis, weighted by ``taps``.
+
+    The default weights are linear where the positions lie closer than voxels do, else a triangle of width ``step``.
+    """
     length = array.shape[axis]
     inside = (positions >= -0.5 - 1e-6) & (positions <= length - 0.5 + 1e-6)
-    if step == 1 and inside.all() and np.allclose(positions, np.rint(positions), atol=1e-6):
+    whole = np.rint(positions).astype(int)
+    if abs(step - 1) < 1e-6 and inside.all() and np.abs(positions - whole).max() < 1e-6:
         # Whole-voxel moves copy values bit by bit.
-        return np.take(array, np.rint(positions).astype(int), axis=axis)
-    index, weight = _triangle_taps(positions, length, max(1.0, step))
-    column = [1] * array.ndim
-    column[axis] = len(positions)
+        return array if np.array_equal(whole, np.arange(length)) else np.take(array, whole, axis=axis)
+    index, weight = (taps or _triangle_taps)(positions, length, step)
+    moved = np.moveaxis(array, axis, 0)
     result = np.zeros([*array.shape[:axis], len(positions), *_after(array.shape, axis)], dtype=np.float32)
-    for tap in range(index.shape[1]):
-        if weight[:, tap].any():
-            result += np.take(array, index[:, tap], axis=axis) * weight[:, tap].astype(np.float32).reshape(column)
-    if not inside.all():
-        result[(..., ~inside, *[slice(None)] * (-axis - 1))] = fill
+    target = np.moveaxis(result, axis, 0)
+    rows = max(1, _CHUNK * len(positions) // max(1, result.size))
+    for first in range(0, len(positions), rows):
+        part = slice(first, first + rows)
+        for tap in np.flatnonzero(weight[part].any(axis=0)):
+            share = weight[part, tap].astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+            target[part] += moved[index[part, tap]] * share
+    target[~inside] = fill
     return result
 
 
 def resample_labels(array: NDArray, source: Grid, target: Grid) -> NDArray:
     """A label map (K, J, I) on another grid: nearest voxel when enlarging, the label of largest area when shrinking.
 
-    Outside the source's field of view the result is 0. The dtype is kept.
+    Of labels with equal areas the lower value wins. Outside the source's field of view the result is 0. The dtype is
+    kept.
     """
     _check(array, source)
+    array, source = _aligned(array, source, target)
     mapping = axis_map(source, target)
-    if mapping is None or (mapping[1] <= 1.0 + 1e-6).all():
+    if mapping is None:
+        coarse = _coarsened(source, target)
+        if coarse.shape != source.shape:
+            array = resample_labels(array, source, coarse)
+        return sample_nearest(array, coarse, target)
+    if (mapping[1] <= 1.0 + 1e-6).all():
         return sample_nearest(array, source, target)
     best = np.zeros(target.shape, dtype=np.float32)
     result = np.zeros(target.shape, dtype=array.dtype)
     for value in np.unique(array):
-        share = resample((array == value).astype(np.float32), source, target, fill=float(value == 0))
-        wins = share > best
+        share = _separable(array == value, *mapping, target.shape, float(value == 0), _area_taps)
+        wins = share > best + 1e-5
         result[wins], best[wins] = value, share[wins]
     return result
 
@@ -87,6 +108,7 @@ def resample_labels(array: NDArray, source: Grid, target: Grid) -> NDArray:
 def sample_nearest(array: NDArray, source: Grid, target: Grid) -> NDArray:
     """The value of the nearest voxel of ``array`` (K, J, I) for each voxel of ``target``; 0 outside."""
     _check(array, source)
+    array, source = _aligned(array, source, target)
     mapping = axis_map(source, target)
     result = np.zeros(target.shape, dtype=array.dtype)
     if mapping is not None:
@@ -115,17 +137,54 @@ def crop_or_pad(array: NDArray, box: Box, fill: float = 0) -> NDArray:
     return result
 
 
-def _triangle_taps(positions: Floats, length: int, width: float) -> tuple[NDArray[np.intp], Floats]:
-    """Source indices and normalised triangle weights, both (positions, taps); outside indices repeat the edge."""
+def _aligned(array: NDArray, source: Grid, target: Grid) -> tuple[NDArray, Grid]:
+    """A view of ``array``, and its grid, turned by whole axes to run most nearly as the target does."""
+    if axis_map(source, target) is not None:
+        return array, source
+    change = source.reorientation(target.orientation)
+    return change.apply(array), source.reoriented(change)
+
+
+def _coarsened(source: Grid, target: Grid) -> Grid:
+    """The field of view of ``source`` in the coarser of the two spacings of each (aligned) axis."""
+    return source.with_spacing(np.maximum(source.spacing, target.spacing))
+
+
+def _separable(
+    array: NDArray, start: Floats, step: Floats, shape: Shape, fill: float, taps: Taps
+) -> NDArray[np.float32]:
+    result = array
+    # The axis that shrinks most goes first, so that the others have less to do.
+    for axis in np.argsort(-step, kind="stable"):
+        positions = start[axis] + step[axis] * np.arange(shape[axis])
+        result = resample_axis(result, axis - 3, positions, step[axis], fill, taps)
+    return result.astype(np.float32, copy=np.may_share_memory(result, array))
+
+
+def _triangle_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.intp], Floats]:
+    """Linear interpolation, or a triangle of width ``step`` where that is more than 1, as antialiasing filters use."""
+    width = max(1.0, step)
     first = np.floor(positions - width).astype(int) + 1
-    offsets = np.arange(int(np.ceil(2 * width)))
-    index = first[:, None] + offsets
+    index = first[:, None] + np.arange(int(np.ceil(2 * width)))
     weight = np.maximum(0.0, 1.0 - np.abs(index - positions[:, None]) / width)
     if width > 1:
         # A shrinking filter counts inside voxels only; an interpolating one repeats the edge.
         weight = np.where((index < 0) | (index >= length), 0.0, weight)
+    return np.clip(index, 0, length - 1), _normalised(weight)
+
+
+def _area_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.intp], Floats]:
+    """The part of each target voxel, ``step`` wide, that each source voxel covers."""
+    low, high = positions[:, None] - step / 2, positions[:, None] + step / 2
+    index = np.floor(low + 0.5).astype(int) + np.arange(int(np.ceil(step)) + 1)
+    weight = np.maximum(0.0, np.minimum(high, index + 0.5) - np.maximum(low, index - 0.5))
+    weight = np.where((index < 0) | (index >= length), 0.0, weight)
+    return np.clip(index, 0, length - 1), _normalised(weight)
+
+
+def _normalised(weight: Floats) -> Floats:
     total = weight.sum(axis=1, keepdims=True)
-    return np.clip(index, 0, length - 1), weight / np.where(total > 0, total, 1.0)
+    return weight / np.where(total > 0, total, 1.0)
 
 
 def _resample_oblique(array: NDArray, source: Grid, target: Grid, fill: float) -> NDArray[np.float32]:

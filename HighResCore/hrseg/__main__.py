@@ -1,0 +1,5 @@
+"""``python -m hrseg`` is the command ``hrseg``."""
+
+from hrseg.cli import main
+
+main()

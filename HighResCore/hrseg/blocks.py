@@ -1,0 +1,112 @@
+"""Network blocks that several methods share, in two and three dimensions.
+
+The residual block and the up-sampling block are those of PFSeg (Wang et al., MICCAI 2021), so that every method can be
+compared at equal widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_SLOPE = 0.01
+
+
+def convolution(dimension: int, cin: int, cout: int, kernel: int, *, bias: bool = True) -> nn.Module:
+    """A convolution that keeps the spatial size (odd ``kernel``)."""
+    return _CONV[dimension](cin, cout, kernel, padding=kernel // 2, bias=bias)
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Instance normalisation without affine parameters (eps 1e-5); in place where no gradient is needed.
+
+    A map with a single voxel has no spread to normalise by and becomes zero.
+    """
+    if torch.is_grad_enabled():
+        return F.instance_norm(x) if x[0, 0].numel() > 1 else x - x
+    axes = tuple(range(2, x.ndim))
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    return x.sub_(mean).mul_((variance + 1e-5).rsqrt_())
+
+
+class ResBlock(nn.Module):
+    """Two 3-wide convolutions with instance norm and a normalised 1-wide shortcut: (N, cin, ...) to (N, cout, ...)."""
+
+    def __init__(self, dimension: int, cin: int, cout: int) -> None:
+        super().__init__()
+        self.conv1 = convolution(dimension, cin, cout, 3)
+        self.conv2 = convolution(dimension, cout, cout, 3)
+        self.shortcut = convolution(dimension, cin, cout, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same spatial size as ``x``."""
+        y = F.leaky_relu(instance_norm(self.conv1(x)), _SLOPE, inplace=True)
+        y = instance_norm(self.conv2(y))
+        # y is not needed by its own norm's gradient, so it may be added to in place.
+        y = y + instance_norm(self.shortcut(x)) if torch.is_grad_enabled() else y.add_(instance_norm(self.shortcut(x)))
+        return F.leaky_relu(y, _SLOPE, inplace=True)
+
+
+class Up(nn.Module):
+    """Transposed convolution and leaky ReLU: each axis grows by its ``stride`` (2, or 1 to stay)."""
+
+    def __init__(self, dimension: int, cin: int, cout: int, stride: Sequence[int]) -> None:
+        super().__init__()
+        kernel = tuple(4 if s == 2 else 3 for s in stride)
+        self.conv = _CONV_TRANSPOSE[dimension](cin, cout, kernel, tuple(stride), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, *shape) to (N, cout, *(shape * stride))."""
+        return F.leaky_relu(self.conv(x), _SLOPE, inplace=True)
+
+
+def pool(dimension: int, stride: Sequence[int]) -> nn.Module:
+    """Max pooling by ``stride`` per axis."""
+    return _MAX_POOL[dimension](tuple(stride))
+
+
+class ResidualUNet(nn.Module):
+    """U-Net of residual blocks, the patch-based baseline.
+
+    Args:
+        dimension: 2 or 3.
+        in_channels: channels of the input.
+        classes: channels of the output, the background included.
+        widths: channels per level, finest first.
+        strides: pooling per level transition, one (per axis) tuple fewer than ``widths``.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        in_channels: int,
+        classes: int,
+        widths: Sequence[int],
+        strides: Sequence[Sequence[int]],
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels, *widths[:-1]]
+        self.encoder = nn.ModuleList(ResBlock(dimension, a, b) for a, b in zip(inputs, widths, strict=True))
+        self.pools = nn.ModuleList(pool(dimension, s) for s in strides)
+        self.ups = nn.ModuleList(
+            Up(dimension, b, a, s) for a, b, s in zip(widths[:-1], widths[1:], strides, strict=True)
+        )
+        self.decoder = nn.ModuleList(ResBlock(dimension, 2 * w, w) for w in widths[:-1])
+        self.head = convolution(dimension, widths[0], classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, classes, *shape) of images (N, in_channels, *shape); shape divisible by the strides' product."""
+        skips: list[Tensor] = []
+        for level, block in enumerate(self.encoder):
+            x = block(self.pools[level - 1](x) if level else x)
+            skips.append(x)
+        skips.pop()
+        for up, block in zip(reversed(self.ups), reversed(self.decoder), strict=True):
+            x = block(torch.cat([up(x), skips.pop()], dim=1))
+        return self.head(x)

@@ -1,0 +1,149 @@
+"""What every segmentation method offers, and the table of methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from hrseg.errors import ModelError
+from hrseg.geometry import Grid
+from hrseg.image import Image, LabelMap
+from hrseg.labels import Label
+from hrseg.model_file import Header, Model, first_problem
+from hrseg.runtime import Run
+
+S = TypeVar("S", bound=BaseModel)
+
+if TYPE_CHECKING:
+    from hrseg.training.task import Task
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may ask of any method.
+
+    Attributes:
+        keep_probability: also return the probability of each label.
+    """
+
+    keep_probability: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a method found.
+
+    Attributes:
+        label_map: on its own grid, which may be finer than the image's.
+        labels: what its values mean.
+        probability: float32 (labels, K, J, I) on the label map's grid, if asked for.
+        device: where the network ran at the end.
+        seconds: per stage, and ``total``.
+        peak_memory: bytes above the start of the job, at the highest point.
+        notices: what the user should know.
+    """
+
+    label_map: LabelMap
+    labels: list[Label]
+    probability: NDArray[np.float32] | None = None
+    device: str = "cpu"
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: int = 0
+    notices: list[str] = field(default_factory=list)
+
+
+class Method(ABC):
+    """A segmentation method with a model. Sub-classes name themselves and their settings."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    #: Settings of the network, checked when a model is loaded.
+    NetworkSettings: ClassVar[type[BaseModel]]
+    #: Settings of inference that a model carries.
+    InferenceSettings: ClassVar[type[BaseModel]]
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @classmethod
+    @abstractmethod
+    def build(cls, header: Header) -> nn.Module:
+        """A network with fresh weights. Raises ModelError when the header's settings do not fit."""
+
+    @abstractmethod
+    def segment(self, image: Image, options: Options, run: Run) -> Result:
+        """The image segmented.
+
+        Raises:
+            InputError: an image that the model cannot take.
+            OutOfMemory: no memory even in the smallest chunks.
+            Cancelled: ``run.cancel`` was set.
+        """
+
+    @abstractmethod
+    def forecast(self, image: Image, options: Options, device: torch.device) -> int:
+        """Bytes that :meth:`segment` will need at its peak, the image itself not counted; nothing is run."""
+
+    @classmethod
+    @abstractmethod
+    def training_task(cls, header: Header, settings: dict[str, Any]) -> Task:
+        """How this method is trained; ``settings`` is the ``training`` part of a recipe."""
+
+
+_METHODS = {
+    "patch_based": "hrseg.patch_based.method:PatchBased",
+}
+
+
+def method_names() -> list[str]:
+    """Names of all methods, as in model headers and recipes."""
+    return list(_METHODS)
+
+
+def method_class(name: str) -> type[Method]:
+    """The method of that name. Raises ModelError for an unknown one."""
+    if name not in _METHODS:
+        raise ModelError(f'The method "{name}" is unknown; this version has {", ".join(_METHODS)}.')
+    module, attribute = _METHODS[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def method_of(model: Model) -> Method:
+    """The method that a model was made for, ready to segment."""
+    return method_class(model.header.method)(model)
+
+
+def settings(kind: type[S], values: dict[str, Any], header_name: str) -> S:
+    """Settings of a model checked against their class. Raises ModelError that names what does not fit."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ModelError(f'The settings of the model "{header_name}" do not fit its method: {first_problem(error)}.') from error
+
+
+def result_of(
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    header: Header,
+    run: Run,
+    device: torch.device,
+    probability: NDArray[np.float32] | None = None,
+) -> Result:
+    """A :class:`Result` with what ``run`` recorded."""
+    return Result(
+        LabelMap(labels, grid, {label.value: label.name for label in header.labels}),
+        header.labels,
+        probability,
+        str(device),
+        {**run.seconds, "total": sum(run.seconds.values())},
+        max(run.peak_memory.values(), default=0),
+        list(run.notices),
+    )

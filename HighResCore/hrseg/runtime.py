@@ -1,0 +1,154 @@
+"""How a job runs: device, precision, memory budget, progress, cancelling, seconds and peak memory per stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+
+from hrseg import memory
+from hrseg.errors import Cancelled, InputError, OutOfMemory
+
+#: Told the stage's name, units done, and units in all.
+Progress = Callable[[str, int, int], None]
+Chunk = TypeVar("Chunk")
+Done = TypeVar("Done")
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """For callers who do not want to be told."""
+
+
+@dataclass
+class Run:
+    """The conditions of one job, and what is recorded while it runs.
+
+    Attributes:
+        device: where the network runs; see :func:`choose_device`.
+        memory_budget: bytes that the job may use beyond the image itself; None: what is available.
+        progress: called as (stage, done, total).
+        cancel: set it from another thread to stop the job at its next step.
+        seconds: per finished stage.
+        peak_memory: bytes above the start of the job, per finished stage.
+        notices: what the user should know, such as a fall-back to smaller chunks.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    memory_budget: int | None = None
+    progress: Progress = no_progress
+    cancel: threading.Event = field(default_factory=threading.Event)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory: dict[str, int] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._base = memory.PeakMemory(self.device)
+
+    @contextmanager
+    def stage(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
+        """A named part of the job; the function that it gives is told of each unit done.
+
+        Raises:
+            Cancelled: at a step after ``cancel`` was set.
+        """
+        done = 0
+
+        def advance(units: int) -> None:
+            nonlocal done
+            done += units
+            self.check_cancelled()
+            self.progress(name, min(done, total), total)
+
+        self.check_cancelled()
+        self.progress(name, 0, total)
+        began = time.perf_counter()
+        try:
+            yield advance
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            self.peak_memory[name] = self._base.bytes()
+        self.progress(name, total, total)
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled once ``cancel`` is set."""
+        if self.cancel.is_set():
+            raise Cancelled("Cancelled; nothing was written.")
+
+    @property
+    def budget(self) -> int:
+        """Bytes that the job may use."""
+        free = memory.available(self.device)
+        return free if self.memory_budget is None else min(free, self.memory_budget)
+
+
+    def notice(self, text: str) -> None:
+        """Records something that the user should know."""
+        if text not in self.notices:
+            self.notices.append(text)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Raises:
+        InputError: an unknown name, or a device that this computer does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f'There is no device "{name}"; choose auto, cpu, cuda, cuda:0 (or another number) or mps.')
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f'The device "{name}" is not there: {torch.cuda.device_count()} CUDA devices found; use cpu.')
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError('The device "mps" is not there; use cpu.')
+    return device
+
+
+def with_fallback(run: Run, chunks: list[Chunk], work: Callable[[torch.device, Chunk], Done]) -> Done:
+    """What ``work(device, chunk)`` gives with the first chunk that fits into memory; the CPU comes last.
+
+    Each fall-back becomes a notice. ``chunks`` go from large to small.
+
+    Raises:
+        OutOfMemory: nothing fitted.
+    """
+    devices = [run.device] if run.device.type == "cpu" else [run.device, torch.device("cpu")]
+    attempts = [(device, chunk) for device in devices for chunk in chunks]
+    for number, (device, chunk) in enumerate(attempts):
+        try:
+            return work(device, chunk)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            if number + 1 == len(attempts):
+                raise OutOfMemory(
+                    f"Not enough memory on {device} even in the smallest chunks; close other programs or use a smaller image."
+                ) from error
+            following = attempts[number + 1]
+            smaller = f"on {following[0]}" if following[0] != device else f"in chunks of {following[1]}"
+            run.notice(f"Memory ran out on {device} with chunks of {chunk}; trying again {smaller}.")
+    raise AssertionError("with_fallback needs at least one chunk")
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """Half precision where it is faster without changing masks: on CUDA devices. float32 elsewhere."""
+    return torch.autocast("cuda", torch.float16) if device.type == "cuda" else nullcontext()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on any device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -1,0 +1,46 @@
+"""Dice and cross-entropy over the labels that are annotated in each case."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[str, Tensor]:
+    """Mean of soft Dice loss and cross-entropy, 0.5 each.
+
+    A label that nobody drew in a case may be anything the annotators called background there: its probability is added
+    to the background's (the marginal loss of Shi et al., Medical Image Analysis 2021) and it has no Dice term.
+
+    Args:
+        logits: (N, classes, *shape), the background first.
+        target: (N, *shape), class numbers.
+        annotated: (N, classes - 1), True where the label was drawn.
+
+    Returns:
+        ``loss``, and its parts ``dice`` (0 for a perfect prediction) and ``cross_entropy``.
+    """
+    logits = logits.float()
+    known = F.pad(annotated, (1, 0), value=True)
+    column = known[(..., *[None] * (logits.ndim - 2))]
+    log_all = logits.log_softmax(dim=1)
+    background = log_all.masked_fill(column, float("-inf"))
+    background[:, 0] = log_all[:, 0]
+    log_probability = torch.cat([background.logsumexp(dim=1, keepdim=True), log_all[:, 1:]], dim=1)
+    target = torch.where(known.gather(1, target.flatten(1)).view_as(target), target, 0)
+    cross_entropy = F.nll_loss(log_probability, target)
+    dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated)
+    return {"loss": 0.5 * dice + 0.5 * cross_entropy, "dice": dice.detach(), "cross_entropy": cross_entropy.detach()}
+
+
+def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor) -> Tensor:
+    """1 - Dice of the labels, over the whole batch as in nnU-Net, so that absent labels cost little."""
+    truth = F.one_hot(target, probability.shape[1] + 1).movedim(-1, 1)[:, 1:].to(probability.dtype)
+    weight = annotated[(..., *[None] * (probability.ndim - 2))]
+    axes = [0, *range(2, probability.ndim)]
+    overlap = (probability * truth * weight).sum(axes)
+    total = ((probability + truth) * weight).sum(axes)
+    dice = (2 * overlap + 1e-5) / (total + 1e-5)
+    seen = annotated.any(dim=0)
+    return 1 - dice[seen].mean() if seen.any() else probability.sum() * 0

@@ -1,0 +1,41 @@
+"""Random patches of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrseg.geometry import Box
+from hrseg.resample import crop_or_pad
+from hrseg.training.task import TrainingCase
+
+#: A patch is cut larger by this factor, so that rotating it brings in voxels, not its repeated border.
+MARGIN = 1.25
+
+
+def random_patch(
+    case: TrainingCase, patch: Sequence[int], foreground: float, rng: np.random.RandomState
+) -> tuple[Tensor, Tensor]:
+    """Image (C, K, J, I) and label map (K, J, I) around a random place, larger than ``patch`` by :data:`MARGIN`.
+
+    Args:
+        patch: (k, j, i) sides of the sample in the end.
+        foreground: chance that the centre is a voxel of a label, each label that occurs equally often.
+    """
+    shape = case.label.shape
+    if case.voxels and rng.random_sample() < foreground:
+        voxels = case.voxels[sorted(case.voxels)[rng.randint(len(case.voxels))]]
+        centre = np.array(np.unravel_index(voxels[rng.randint(len(voxels))], shape))
+    else:
+        centre = np.array([rng.randint(n) for n in shape])
+    # Patches stay inside the image where they can: empty space teaches nothing.
+    half = np.asarray(patch) // 2
+    centre = np.clip(centre, np.minimum(half, np.asarray(shape) // 2), np.maximum(shape - half, np.asarray(shape) // 2))
+    sides = [p if p == 1 else int(np.ceil(p * MARGIN)) for p in patch]
+    start = centre - np.asarray(sides) // 2
+    box = Box(tuple(int(s) for s in start), tuple(int(s + n) for s, n in zip(start, sides, strict=True)))  # type: ignore[arg-type]
+    image, label = crop_or_pad(case.image, box), crop_or_pad(case.label, box)
+    return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label))

@@ -1,0 +1,132 @@
+"""Overlapping windows over a volume, blended with Gaussian weights, slab by slab along the first axis.
+
+Window places and weights are those of MONAI's sliding-window inference (the oracle of the tests); the volume-sized
+accumulators of that function are not needed here: finished slabs leave as soon as no further window touches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Predict = Callable[[Tensor], Tensor]
+Advance = Callable[[int], None]
+
+
+def window_starts(length: int, window: int, overlap: float) -> list[int]:
+    """Starts of windows along an axis of at least ``window`` voxels; the last one ends at the border."""
+    step = max(1, int(window * (1 - overlap))) if window < length else window
+    count = max(0, -(-(length - window) // step)) + 1
+    return [min(n * step, length - window) for n in range(count)]
+
+
+def gaussian_weight(window: Sequence[int], sigma: float = 0.125) -> Tensor:
+    """Weights (*window) of a Gaussian of ``sigma`` window sides, never below a thousandth of the peak."""
+    weight = torch.ones(1)
+    for axis, side in enumerate(window):
+        x = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+        bell = torch.exp(x**2 / (-2 * (side * sigma) ** 2))
+        weight = bell if axis == 0 else weight.unsqueeze(-1) * bell
+    return weight.clamp(min=max(float(weight[weight > 0].min()), 1e-3))
+
+
+def window_count(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
+    """Number of windows that :func:`blended_slabs` predicts for a volume of this spatial shape."""
+    count = 1
+    for length, side in zip(shape, window, strict=True):
+        count *= len(window_starts(max(length, side), side, overlap))
+    return count
+
+
+@torch.no_grad()
+def blended_slabs(
+    volume: Tensor,
+    window: Sequence[int],
+    predict: Predict,
+    *,
+    overlap: float = 0.5,
+    batch: int = 1,
+    fill: float = 0.0,
+    device: torch.device | None = None,
+    advance: Advance | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """Predictions blended over the volume, in consecutive slabs along the first spatial axis.
+
+    Args:
+        volume: (C, *shape), two or three spatial axes; axes shorter than the window are padded with ``fill``.
+        window: sides of a window.
+        predict: (N, C, *window) on ``device`` to (N, classes, *window).
+        overlap: share of a window's side that the next one covers again, 0 to below 1.
+        batch: windows predicted at once.
+        advance: told the number of windows done, after each batch.
+
+    Yields:
+        (start, slab): the first slice's index and predictions (classes, thickness, ...) on the CPU.
+    """
+    shape = volume.shape[1:]
+    padded, before = _pad_to_window(volume, window, fill)
+    starts = [window_starts(n, w, overlap) for n, w in zip(padded.shape[1:], window, strict=True)]
+    weight = gaussian_weight(window)
+    rows = [tuple(p) for p in product(*starts[1:])]
+    total: Tensor | None = None
+    weights = torch.zeros(window[0], *padded.shape[2:])
+    inner = tuple(slice(b, b + n) for b, n in zip(before[1:], shape[1:], strict=True))
+    for number, first in enumerate(starts[0]):
+        for low in range(0, len(rows), batch):
+            places = [(first, *row) for row in rows[low : low + batch]]
+            stack = torch.stack([padded[(slice(None), *_block(place, window))] for place in places])
+            predicted = predict(stack.to(device)).float().cpu()
+            if total is None:
+                total = torch.zeros(predicted.shape[1], *weights.shape)
+            for place, values in zip(places, predicted, strict=True):
+                block = _block((0, *place[1:]), window)
+                total[(slice(None), *block)] += values.mul_(weight)
+                weights[block] += weight
+            if advance:
+                advance(len(places))
+        assert total is not None  # noqa: S101 - there is always at least one window
+        following = starts[0][number + 1] if number + 1 < len(starts[0]) else first + window[0]
+        done = following - first
+        yield from _finished(total, weights, first, done, before[0], shape[0], inner)
+        total, weights = _shift(total, 1, done), _shift(weights, 0, done)
+
+
+def blend_windows(volume: Tensor, window: Sequence[int], predict: Predict, **options: object) -> Tensor:
+    """Like :func:`blended_slabs`, in one tensor (classes, *shape)."""
+    return torch.cat([slab for _, slab in blended_slabs(volume, window, predict, **options)], dim=1)  # type: ignore[arg-type]
+
+
+def _finished(
+    total: Tensor, weights: Tensor, first: int, done: int, before: int, length: int, inner: tuple[slice, ...]
+) -> Iterator[tuple[int, Tensor]]:
+    """The first ``done`` slices of the buffer, without the padding."""
+    low, high = max(first, before), min(first + done, before + length)
+    if low < high:
+        rows = slice(low - first, high - first)
+        yield low - before, total[(slice(None), rows, *inner)] / weights[(rows, *inner)]
+
+
+def _shift(buffer: Tensor, axis: int, count: int) -> Tensor:
+    """Drops the first ``count`` slices and appends zeros, in place."""
+    keep = buffer.shape[axis] - count
+    if keep:
+        buffer.narrow(axis, 0, keep).copy_(buffer.narrow(axis, count, keep).clone())
+    buffer.narrow(axis, keep, count).zero_()
+    return buffer
+
+
+def _block(start: Sequence[int], window: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(s, s + w) for s, w in zip(start, window, strict=True))
+
+
+def _pad_to_window(volume: Tensor, window: Sequence[int], fill: float) -> tuple[Tensor, list[int]]:
+    missing = [max(w - n, 0) for n, w in zip(volume.shape[1:], window, strict=True)]
+    before = [m // 2 for m in missing]
+    if not any(missing):
+        return volume, before
+    sides = [side for m, b in zip(reversed(missing), reversed(before), strict=True) for side in (b, m - b)]
+    return F.pad(volume, sides, value=fill), before

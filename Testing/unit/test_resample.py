@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hrseg.errors import InputError
+from hrseg.geometry import Box, Grid
+from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, sample_nearest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+RNG = np.random.default_rng(0)
+
+
+def line(*values: float) -> tuple[NDArray, Grid]:
+    """A row of voxels along i, 1 mm apart, and its grid."""
+    array = np.array(values).reshape(1, 1, -1)
+    return array, Grid.from_spacing((1, 1, len(values)))
+
+
+def to_line(values: NDArray, grid: Grid, size: int) -> list[float]:
+    return resample(values, grid, grid.resized((1, 1, size))).ravel().tolist()
+
+
+def turned(grid: Grid, angle: float = 0.4) -> Grid:
+    """The grid turned about its centre, about an axis that no grid axis is parallel to."""
+    axis = np.array([1.0, 2.0, 3.0]) / np.sqrt(14)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    rotation = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    centre = grid.to_world(np.subtract(grid.shape, 1) / 2)
+    affine = grid.affine.copy()
+    affine[:3, :3] = rotation @ affine[:3, :3]
+    affine[:3, 3] = rotation @ (affine[:3, 3] - centre) + centre
+    return Grid(grid.shape, affine)
+
+
+# ---- by hand ----
+
+
+def test_enlarging_by_hand() -> None:
+    assert to_line(*line(0, 4), 4) == [0, 1, 3, 4]
+
+
+def test_shrinking_by_hand() -> None:
+    # Weights 3/4, 3/4, 1/4 for voxels 0, 1, 2, which add up to 7/4.
+    assert to_line(*line(7, 0, 0, 0), 2) == pytest.approx([3, 0])
+    assert to_line(*line(0, 0, 7, 0), 2) == pytest.approx([1, 3])
+
+
+def test_same_grid_copies_the_values() -> None:
+    array = RNG.integers(-1000, 1000, (3, 4, 5)).astype(np.float32)
+    grid = Grid.from_spacing(array.shape)
+    result = resample(array, grid, grid)
+    assert np.array_equal(result, array)
+    result[0, 0, 0] += 1
+    assert not np.array_equal(result, array)
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.int32, np.float32, np.float64])
+def test_any_number_type_gives_float32(dtype: type) -> None:
+    values, grid = line(0, 1)
+    assert resample(values.astype(dtype), grid, grid.resized((1, 1, 4))).dtype == np.float32
+    assert to_line(values.astype(dtype), grid, 4) == [0, 0.25, 0.75, 1]
+
+
+def test_fill_begins_outside_the_field_of_view() -> None:
+    values, grid = line(5, 7)
+    # Voxels at -1, -0.5, 0, ..., 2: the field of view is -0.5 to 1.5.
+    target = grid.finer((1, 1, 2)).crop(Box((0, 0, -2), (1, 1, 6)))
+    target = Grid(target.shape, target.affine + np.array([[0, 0, 0, 0.25], *[[0] * 4] * 3]))
+    assert resample(values, grid, target, fill=-9).ravel().tolist() == [-9, 5, 5, 6, 7, 7, -9, -9]
+
+
+def test_crop_and_pad_move_values_unchanged() -> None:
+    array = RNG.normal(size=(3, 4, 5)).astype(np.float32)
+    grid, box = Grid.from_spacing(array.shape, (5, 0.3, 0.3)), Box((1, -1, 2), (3, 3, 7))
+    assert np.array_equal(resample(array, grid, grid.crop(box), fill=2), crop_or_pad(array, box, fill=2))
+
+
+def test_channels_are_resampled_alike() -> None:
+    array = RNG.normal(size=(2, 4, 5, 6))
+    grid = Grid.from_spacing((4, 5, 6))
+    for target in (grid.resized((3, 9, 6)), turned(grid)):
+        both = resample(array, grid, target)
+        assert both.shape == (2, *target.shape)
+        for channel in (0, 1):
+            assert np.array_equal(both[channel], resample(array[channel], grid, target))
+
+
+def test_array_of_another_grid_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\(1, 1, 2\) but its grid has \(1, 1, 3\)"):
+        resample(np.zeros((1, 1, 2)), Grid.from_spacing((1, 1, 3)), Grid.from_spacing((1, 1, 3)))
+
+
+# ---- against an independent implementation ----
+
+
+@pytest.mark.parametrize("shape", [(8, 10, 12), (13, 7, 9), (4, 5, 6), (40, 5, 7), (5, 6, 100)])
+def test_enlarging_agrees_with_torch(shape: tuple[int, int, int]) -> None:
+    array = RNG.normal(size=(4, 5, 6)).astype(np.float32)
+    grid = Grid.from_spacing(array.shape, (5, 0.3, 0.4))
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(array)[None, None], shape, mode="trilinear", align_corners=False
+    )[0, 0]
+    np.testing.assert_allclose(resample(array, grid, grid.resized(shape)), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(10, 15), (5, 6), (7, 13), (19, 29), (1, 1), (3, 60), (40, 11)])
+def test_shrinking_agrees_with_torch(shape: tuple[int, int]) -> None:
+    array = RNG.normal(size=(1, 20, 30)).astype(np.float32)
+    grid = Grid.from_spacing(array.shape, (1, 0.3, 0.4))
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(array)[None], shape, mode="bilinear", align_corners=False, antialias=True
+    )[0]
+    np.testing.assert_allclose(resample(array, grid, grid.resized((1, *shape))), expected.numpy(), atol=1e-5)
+
+
+# ---- geometry ----
+
+
+def ball(grid: Grid, centre: NDArray, radius: float) -> NDArray[np.float32]:
+    """A ball whose edge falls off over 2 mm, centre and radius in RAS mm."""
+    points = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
+    return np.clip((radius - np.linalg.norm(points - centre, axis=-1)) / 2 + 0.5, 0, 1).astype(np.float32)
+
+
+def centre_of_mass(array: NDArray, grid: Grid) -> NDArray:
+    points = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
+    return np.asarray((points * array[..., None]).sum(axis=(0, 1, 2)) / array.sum(dtype=float))
+
+
+@pytest.mark.parametrize("spacing", [0.7, 1.0, 1.3, 2.0, 3.1, (5.0, 0.8, 0.8), (0.5, 3.0, 2.0)])
+@pytest.mark.parametrize("kind", ["parallel", "flipped", "oblique"])
+def test_ball_does_not_move(spacing: float, kind: str) -> None:
+    source = turned(Grid.from_spacing((32, 34, 36), 1.0, origin=(-40, 25, 60)), 0.2)
+    centre = source.to_world((15.3, 17.1, 18.4))
+    array = ball(source, centre, 8.0)
+    target = source.with_spacing(spacing)
+    if kind == "flipped":
+        target = target.reoriented(target.reorientation("SPL"))
+    elif kind == "oblique":
+        target = turned(target)
+    moved = centre_of_mass(resample(array, source, target), target)
+    np.testing.assert_allclose(moved, centre_of_mass(array, source), atol=0.02)
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LPS", "SLA", "IPR"])
+@pytest.mark.parametrize("shape", [(3, 5, 6), (5, 3, 2), (1, 5, 4)])
+def test_turned_axes_are_resampled_like_straight_ones(orientation: str, shape: tuple[int, int, int]) -> None:
+    array = RNG.integers(0, 5, (3, 5, 6)).astype(np.uint8)
+    source = turned(Grid.from_spacing(array.shape, (3.0, 0.5, 0.4)), 0.2)
+    target = source.resized(shape)
+    change = target.reorientation(orientation)
+    for function in (resample, resample_labels, sample_nearest):
+        straight, other = function(array, source, target), function(array, source, target.reoriented(change))
+        np.testing.assert_allclose(other, change.apply(straight), atol=1e-5)
+
+
+def test_oblique_target_reproduces_a_ramp() -> None:
+    source = Grid.from_spacing((12, 14, 16), (2.0, 1.0, 0.8))
+    target = turned(source).crop(Box((4, 4, 4), (8, 10, 12))).finer(2)
+    slope = np.array([1.0, -2.0, 0.5])
+
+    def ramp(grid: Grid) -> NDArray:
+        return np.asarray(grid.to_world(np.stack(np.indices(grid.shape), axis=-1)) @ slope)
+
+    np.testing.assert_allclose(resample(ramp(source), source, target), ramp(target), atol=1e-4)
+
+
+def test_oblique_target_outside_gets_the_fill() -> None:
+    source = Grid.from_spacing((4, 4, 4))
+    far = turned(Grid.from_spacing((3, 3, 3), origin=(50, 0, 0)))
+    assert (resample(np.ones((4, 4, 4)), source, far, fill=-1000) == -1000).all()
+
+
+def test_coarser_oblique_target_is_antialiased() -> None:
+    source = Grid.from_spacing((24, 24, 24))
+    noise = RNG.choice([-1.0, 1.0], size=source.shape)
+    target = turned(source.resized((6, 6, 6))).crop(Box((1, 1, 1), (5, 5, 5)))
+    # Of noise averaged over 4 x 4 x 4 voxels or more hardly any is left; points picked from it would keep nearly all.
+    assert resample(noise, source, target).std() < 0.15
+
+
+def test_one_slice() -> None:
+    array = RNG.normal(size=(1, 4, 4)).astype(np.float32)
+    grid = Grid.from_spacing(array.shape, (5.0, 0.3, 0.3))
+    np.testing.assert_allclose(resample(array, grid, grid.finer((3, 1, 1))), np.repeat(array, 3, axis=0), rtol=1e-6)
+    assert resample(array, grid, turned(grid, 0.01)).shape == (1, 4, 4)
+
+
+def test_axis_map_by_hand() -> None:
+    grid = Grid.from_spacing((4, 6, 8), (5.0, 0.3, 0.3))
+    start, step = axis_map(grid, grid.finer((1, 2, 4))) or (None, None)
+    np.testing.assert_allclose(step, (1, 0.5, 0.25))
+    np.testing.assert_allclose(start, (0, -0.25, -0.375))
+    assert axis_map(grid, turned(grid)) is None
+    assert axis_map(grid, grid.reoriented(grid.reorientation("LPS"))) is None
+
+
+def test_needs_little_memory() -> None:
+    array = np.zeros((128, 128, 128), dtype=np.int16)
+    grid = Grid.from_spacing(array.shape)
+    for shape in ((64, 64, 64), (128, 128, 256)):
+        tracemalloc.start()
+        resample(array, grid, grid.resized(shape))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 3 * array.size * 4
+
+
+# ---- label maps ----
+
+
+def labels_to_line(values: list[int], size: int) -> list[int]:
+    array, grid = line(*values)
+    return resample_labels(array.astype(np.uint16), grid, grid.resized((1, 1, size))).ravel().tolist()
+
+
+def test_labels_enlarged_by_hand() -> None:
+    assert labels_to_line([0, 500, 3], 6) == [0, 0, 500, 500, 3, 3]
+    assert labels_to_line([0, 500, 3], 5) == [0, 0, 500, 3, 3]
+
+
+def test_label_of_largest_area_wins() -> None:
+    assert labels_to_line([1, 0, 1, 0, 0, 0], 2) == [1, 0]
+    assert labels_to_line([7, 2, 2, 7, 7, 0], 2) == [2, 7]
+    # 5 voxels to 2: each covers two and a half.
+    assert labels_to_line([1, 2, 2, 3, 3], 2) == [2, 3]
+    assert labels_to_line([4, 4, 4], 1) == [4]
+
+
+def test_lower_label_wins_a_tie() -> None:
+    assert labels_to_line([1, 0, 2, 1], 2) == [0, 1]
+
+
+@given(arrays(np.uint8, (4, 6, 6), elements=st.integers(0, 3)), st.sampled_from([(2, 2, 2), (1, 3, 2), (4, 1, 6)]))
+@settings(max_examples=30)
+def test_labels_shrunk_by_whole_factors_are_block_majorities(array: NDArray, factor: tuple[int, int, int]) -> None:
+    grid = Grid.from_spacing(array.shape)
+    shape = [n // f for n, f in zip(array.shape, factor, strict=True)]
+    blocks = array.reshape(shape[0], factor[0], shape[1], factor[1], shape[2], factor[2])
+    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(*shape, -1)
+    expected = (blocks[..., None] == np.arange(4)).sum(axis=-2).argmax(axis=-1)
+    assert np.array_equal(resample_labels(array, grid, grid.resized(shape)), expected)
+
+
+def test_labels_outside_are_background() -> None:
+    array, grid = np.full((2, 2, 2), 5, dtype=np.int16), Grid.from_spacing((2, 2, 2))
+    for target in (grid, grid.finer(2), grid.resized((1, 1, 1))):
+        padded = target.crop(Box.whole(target.shape).expand(1))
+        result = resample_labels(array, grid, padded)
+        assert result.dtype == np.int16
+        assert np.array_equal(result, crop_or_pad(np.full(target.shape, 5), Box.whole(target.shape).expand(1)))
+
+
+def test_coarser_oblique_labels_follow_the_area() -> None:
+    source = Grid.from_spacing((24, 24, 24))
+    speckled = (RNG.random(source.shape) < 0.8).astype(np.uint8)
+    target = turned(source.resized((6, 6, 6))).crop(Box((1, 1, 1), (5, 5, 5)))
+    assert (resample_labels(speckled, source, target) == 1).all()
+
+
+def test_nearest_on_an_oblique_target() -> None:
+    source = Grid.from_spacing((6, 6, 6), 2.0)
+    array = RNG.integers(0, 9, source.shape)
+    target = turned(source)
+    result = sample_nearest(array, source, target)
+    for index in np.ndindex(target.shape):
+        near = np.floor(source.to_index(target.to_world(index)) + 0.5).astype(int)
+        inside = (near >= 0).all() and (near < source.shape).all()
+        assert result[index] == (array[tuple(near)] if inside else 0)
+
+
+# ---- crop_or_pad ----
+
+
+def test_crop_or_pad_by_hand() -> None:
+    array = np.arange(4).reshape(1, 1, 4)
+    assert crop_or_pad(array, Box((0, 0, 1), (1, 1, 3))).ravel().tolist() == [1, 2]
+    assert crop_or_pad(array, Box((0, 0, -2), (1, 1, 1)), fill=9).ravel().tolist() == [9, 9, 0]
+    assert crop_or_pad(array, Box((5, 0, 0), (6, 1, 2)), fill=9).ravel().tolist() == [9, 9]
+    assert np.shares_memory(array, crop_or_pad(array, Box((0, 0, 1), (1, 1, 3))))
+
+
+def test_crop_or_pad_keeps_channels_and_type() -> None:
+    result = crop_or_pad(np.ones((3, 2, 2, 2), dtype=np.int16), Box.whole((2, 2, 2)).expand(1), fill=-1024)
+    assert result.shape == (3, 4, 4, 4)
+    assert result.dtype == np.int16
+    assert np.count_nonzero(result == 1) == 24

@@ -1,0 +1,46 @@
+"""Data lists of the public data sets that the recipes use, with their fixed splits.
+
+    python recipes/data_lists.py openkbp_headneck_ct FOLDER OUTPUT.json
+
+FOLDER holds the data set as it was downloaded or converted; see docs/data.md. The names of the cases in each split are
+in recipes/splits/ and never change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SPLITS = Path(__file__).parent / "splits"
+
+
+def openkbp_headneck_ct(folder: Path, name: str) -> dict[str, Any]:
+    return {"name": name, "image": str(folder / f"{name}_ct.nii.gz"), "label": str(folder / f"{name}_oar.nii.gz")}
+
+
+ROWS: dict[str, Callable[[Path, str], dict[str, Any]]] = {"openkbp_headneck_ct": openkbp_headneck_ct}
+
+
+def data_list(data_set: str, folder: Path) -> dict[str, Any]:
+    """The data list of a data set in ``folder``, from its committed description and split."""
+    description = json.loads((SPLITS / f"{data_set}.json").read_text())
+    splits = description.pop("splits")
+    rows = {split: [ROWS[data_set](folder.resolve(), name) for name in names] for split, names in splits.items()}
+    return {**description, **rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_set", choices=sorted(ROWS))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("output", type=Path)
+    arguments = parser.parse_args()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(data_list(arguments.data_set, arguments.folder), indent=1))
+
+
+if __name__ == "__main__":
+    main()
