@@ -42,6 +42,11 @@ def read_itk(path: Path) -> sitk.Image:
                 f'The axes of the image "{path}" are not at right angles (its affine is sheared); '
                 "resample it to a regular grid first."
             ) from error
+        if "Unknown PixelType" in str(error):
+            raise InputError(
+                f'The pixels of "{path}" are of a kind that cannot be read, such as grey with alpha; '
+                "save it without alpha."
+            ) from error
         raise InputError(f'Cannot read "{path}": it is not a complete image of the type that its name says.') from error
 
 

@@ -90,7 +90,10 @@ class Method(ABC):
 
     @abstractmethod
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
-        """Bytes that :meth:`segment` will need at its peak, the image itself not counted; nothing is run."""
+        """Bytes of the device's memory that :meth:`segment` will need in the largest chunks that it would use there.
+
+        Neither the image itself nor the loaded model count. Nothing is computed but the subject's place.
+        """
 
     @classmethod
     @abstractmethod

@@ -171,14 +171,19 @@ def save_model(path: str | os.PathLike[str], header: Header, network: nn.Module,
         ModelError: a name without ``.safetensors``.
         OutputError: the file cannot be written.
     """
-    path = Path(path)
-    check_model_path(path)
-    header = header.model_copy(update={"created_with": f"HighResSegmentation {hrseg.__version__}, torch {torch.__version__}"})
+    made = {"created_with": f"HighResSegmentation {hrseg.__version__}, torch {torch.__version__}"}
     kind = torch.float16 if half else torch.float32
     tensors = {
         name: (value.to(kind) if value.is_floating_point() else value).detach().cpu().contiguous()
         for name, value in network.state_dict().items()
     }
+    write_model(path, header.model_copy(update=made), tensors)
+
+
+def write_model(path: str | os.PathLike[str], header: Header, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes tensors under a header. Raises as :func:`save_model`."""
+    path = Path(path)
+    check_model_path(path)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={METADATA_KEY: header.model_dump_json(exclude_none=True)})
 

@@ -103,6 +103,16 @@ def normalise(array: NDArray[np.float32], intensity: Intensity) -> NDArray[np.fl
     return result
 
 
+def preparing_bytes(image: Image, subject: Box, grid: Grid) -> int:
+    """Bytes that :func:`prepare` needs at its peak, beyond the image, with what it returns."""
+    channels, inside = image.channels, subject.size
+    reoriented_copy = image.array.itemsize * channels * inside
+    working = 4 * channels * grid.size
+    # Axis by axis the array goes from the subject's size to the working size; input and output of a step coexist.
+    largest = 4 * channels * max(inside, grid.size)
+    return max(2 * largest, 2 * working) + reoriented_copy
+
+
 def _subject(image: Image, above: float | None, margin: float) -> Box:
     """The box of voxels above a grey value in any channel, with a margin in mm."""
     whole = Box.whole(image.grid.shape)

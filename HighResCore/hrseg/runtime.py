@@ -14,6 +14,7 @@ import torch
 from hrseg import memory
 from hrseg.errors import Cancelled, InputError, OutOfMemory
 
+GIB = 2**30
 #: Told the stage's name, units done, and units in all.
 Progress = Callable[[str, int, int], None]
 Chunk = TypeVar("Chunk")
@@ -79,10 +80,9 @@ class Run:
         if self.cancel.is_set():
             raise Cancelled("Cancelled; nothing was written.")
 
-    @property
-    def budget(self) -> int:
-        """Bytes that the job may use."""
-        free = memory.available(self.device)
+    def budget_on(self, device: torch.device) -> int:
+        """Bytes that the job may use on a device."""
+        free = memory.available(device)
         return free if self.memory_budget is None else min(free, self.memory_budget)
 
 
@@ -113,32 +113,48 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def with_fallback(run: Run, chunks: list[Chunk], work: Callable[[torch.device, Chunk], Done]) -> Done:
+def with_fallback(
+    run: Run,
+    chunks: list[Chunk],
+    cost: Callable[[torch.device, Chunk], int],
+    work: Callable[[torch.device, Chunk], Done],
+) -> Done:
     """What ``work(device, chunk)`` gives with the first chunk that fits into memory; the CPU comes last.
 
-    Each fall-back becomes a notice. ``chunks`` go from large to small.
+    Chunks go from large to small. Those whose forecast ``cost(device, chunk)`` (bytes) is above the budget are not
+    tried; where memory runs out all the same, the next one is. Leaving the job's device becomes a notice.
 
     Raises:
-        OutOfMemory: nothing fitted.
+        OutOfMemory: nothing fits, or nothing fitted.
     """
-    devices = [run.device] if run.device.type == "cpu" else [run.device, torch.device("cpu")]
-    attempts = [(device, chunk) for device in devices for chunk in chunks]
+    attempts, least = [], 0
+    for device in [run.device] if run.device.type == "cpu" else [run.device, torch.device("cpu")]:
+        room = run.budget_on(device)
+        for chunk in chunks:
+            least = cost(device, chunk)
+            if least <= room:
+                attempts.append((device, chunk))
+    if not attempts:
+        raise OutOfMemory(
+            f"This needs about {least / GIB:.2f} GiB of memory, but {room / GIB:.2f} GiB may be used; "
+            "close other programs, allow more, or choose a smaller image or model."
+        )
     for number, (device, chunk) in enumerate(attempts):
+        if device != run.device:
+            run.notice(f"The memory of {run.device} does not suffice; running on {device} instead.")
         try:
             return work(device, chunk)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
             if number + 1 == len(attempts):
                 raise OutOfMemory(
-                    f"Not enough memory on {device} even in the smallest chunks; close other programs or use a smaller image."
+                    f"Memory ran out on {device}; close other programs, or choose a smaller image or model."
                 ) from error
-            following = attempts[number + 1]
-            smaller = f"on {following[0]}" if following[0] != device else f"in chunks of {following[1]}"
-            run.notice(f"Memory ran out on {device} with chunks of {chunk}; trying again {smaller}.")
-    raise AssertionError("with_fallback needs at least one chunk")
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        run.notice(f"Memory ran out on {device}; trying again in smaller chunks.")
+    raise AssertionError("unreachable")
 
 
 def autocast(device: torch.device) -> AbstractContextManager:

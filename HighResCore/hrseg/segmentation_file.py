@@ -59,7 +59,7 @@ def write_segmentation(path: Path, label_map: LabelMap, labels: Sequence[Label])
     _check_values(label_map, labels)
     _check_names(labels)
     segmentation = {
-        "voxels": _compact(label_map.array).transpose(2, 1, 0),
+        "voxels": _compact(label_map.array, labels).transpose(2, 1, 0),
         "ijkToLPS": lps_affine(label_map.grid),
         "containedRepresentationNames": ["Binary labelmap"],
         "segments": [_segment(label) for label in labels],
@@ -109,10 +109,10 @@ def _check_names(labels: Sequence[Label]) -> None:
             )
 
 
-def _compact(array: NDArray) -> NDArray:
-    """``array`` in the smallest whole-number type that Slicer uses for label maps."""
-    low, high = int(array.min()), int(array.max())
+def _compact(array: NDArray, labels: Sequence[Label]) -> NDArray:
+    """``array`` in the smallest type of Slicer's label maps that holds all labels, also those without voxels."""
+    values = [0, *(label.value for label in labels)]
     for dtype in (np.uint8, np.int16, np.int32):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+        if np.iinfo(dtype).min <= min(values) and max(values) <= np.iinfo(dtype).max:
             return array.astype(dtype)
-    raise InputError(f"The label map holds the value {max(high, -low)}, which is too large; renumber its labels.")
+    raise InputError(f"The label value {max(values)} is too large; renumber the labels.")

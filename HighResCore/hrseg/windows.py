@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 Predict = Callable[[Tensor], Tensor]
 Advance = Callable[[int], None]
+#: Slices that leave at once.
+_SLAB = 8
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
@@ -103,18 +105,18 @@ def blend_windows(volume: Tensor, window: Sequence[int], predict: Predict, **opt
 def _finished(
     total: Tensor, weights: Tensor, first: int, done: int, before: int, length: int, inner: tuple[slice, ...]
 ) -> Iterator[tuple[int, Tensor]]:
-    """The first ``done`` slices of the buffer, without the padding."""
-    low, high = max(first, before), min(first + done, before + length)
-    if low < high:
-        rows = slice(low - first, high - first)
+    """The first ``done`` slices of the buffer, without the padding, a few at a time to save memory."""
+    end = min(first + done, before + length)
+    for low in range(max(first, before), end, _SLAB):
+        rows = slice(low - first, min(low + _SLAB, end) - first)
         yield low - before, total[(slice(None), rows, *inner)] / weights[(rows, *inner)]
 
 
 def _shift(buffer: Tensor, axis: int, count: int) -> Tensor:
     """Drops the first ``count`` slices and appends zeros, in place."""
     keep = buffer.shape[axis] - count
-    if keep:
-        buffer.narrow(axis, 0, keep).copy_(buffer.narrow(axis, count, keep).clone())
+    for n in range(keep):
+        buffer.select(axis, n).copy_(buffer.select(axis, n + count))
     buffer.narrow(axis, keep, count).zero_()
     return buffer
 

@@ -168,13 +168,14 @@ def test_bad_json_is_refused(text: str) -> None:
 
 def test_same_seed_gives_the_same_image(torso: Torso) -> None:
     assert Torso.random(7) == torso
-    first, again, other = (torso.image(COARSE, seed).array for seed in (None, None, 3))
+    grid = default_grid((8, 8, 6), 32.0)
+    first, again, other = (torso.image(grid, seed).array for seed in (None, None, 3))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
 def test_seeds_and_cases_share_no_parameter() -> None:
-    drawn = [_floats(json.loads(Torso.random(*key).to_json())) for key in [(0, 0), (0, 1), (1, 0), (1, 1), (10, 0)]]
+    drawn = [_floats(json.loads(Torso.random(*key).to_json())) for key in [(0, 0), (0, 1), (1, 0), (1, 1)]]
     assert min(map(len, drawn)) > 1000
     assert len(set().union(*drawn)) == sum(map(len, drawn))
 
@@ -185,7 +186,7 @@ def _floats(node: object) -> set[float]:
     return {node} if isinstance(node, float) else set()
 
 
-@pytest.mark.parametrize("seed", [0, 2, 100])
+@pytest.mark.parametrize("seed", [0, 2])
 def test_thresholds_do_not_find_the_lesions(seed: int) -> None:
     """Not even the best window of HU, on the image or a denoised one, when told how many lesions there are."""
     grid = default_grid((64, 64, 48), 4.0)
@@ -247,18 +248,18 @@ def test_impossible_grids_are_refused(size: tuple[int, ...], spacing: float) -> 
 def test_written_cases_read_back_on_their_grids(tmp_path) -> None:
     seen: list[tuple[int, int]] = []
     size, spacing = (16, 20, 12), (14.0, 12.0, 16.0)
-    path = write_cases(tmp_path / "set", 5, size, spacing, 3, 8.0, lambda done, total: seen.append((done, total)))
-    assert seen == [(n, 5) for n in range(1, 6)]
+    path = write_cases(tmp_path / "set", 2, size, spacing, 3, 8.0, lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
     listing = json.loads(path.read_text())
-    assert [len(listing[split]) for split in ("training", "validation", "test")] == [4, 0, 1]
+    assert [len(listing[split]) for split in ("training", "validation", "test")] == [1, 0, 1]
     assert listing["labels"] == {"0": "background", **{str(label.value): label.name for label in LABELS}}
     assert listing["licence"] == "CC0-1.0"
     entry = listing["test"][0]
     image = read_image(path.parent / entry["image"])
     label = read_label_map(path.parent / entry["label"])
-    truth = read_label_map(path.parent / "truth/case_004.nii.gz")
-    torso = Torso.from_json((path.parent / "parameters/case_004.json").read_text())
-    assert torso == Torso.random(3, 4)
+    truth = read_label_map(path.parent / "truth/case_001.nii.gz")
+    torso = Torso.from_json((path.parent / "parameters/case_001.json").read_text())
+    assert torso == Torso.random(3, 1)
     assert (image.array.dtype, label.array.dtype) == (np.int16, np.uint8)
     grid = default_grid(size, spacing)
     assert image.grid.matches(grid)
@@ -270,7 +271,7 @@ def test_written_cases_read_back_on_their_grids(tmp_path) -> None:
 
 
 def test_split_is_70_10_20_and_a_single_case_is_for_testing(tmp_path, monkeypatch, torso: Torso) -> None:
-    monkeypatch.setattr(Torso, "random", lambda seed, case: torso)
+    monkeypatch.setattr(Torso, "random", lambda seed, case: replace(torso, parts=torso.parts[:3]))
     tiny = {"size": (2, 2, 2), "spacing": 100.0}
     for cases, counts in ((1, [0, 0, 1]), (10, [7, 1, 2])):
         listing = json.loads(write_cases(tmp_path / str(cases), cases, **tiny).read_text())

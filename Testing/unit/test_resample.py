@@ -136,16 +136,17 @@ def centre_of_mass(array: NDArray, grid: Grid) -> NDArray:
 @pytest.mark.parametrize("spacing", [0.7, 1.0, 1.3, 2.0, 3.1, (5.0, 0.8, 0.8), (0.5, 3.0, 2.0)])
 @pytest.mark.parametrize("kind", ["parallel", "flipped", "oblique"])
 def test_ball_does_not_move(spacing: float, kind: str) -> None:
-    source = turned(Grid.from_spacing((32, 34, 36), 1.0, origin=(-40, 25, 60)), 0.2)
-    centre = source.to_world((15.3, 17.1, 18.4))
-    array = ball(source, centre, 8.0)
+    source = turned(Grid.from_spacing((24, 26, 28), 1.0, origin=(-40, 25, 60)), 0.2)
+    centre = source.to_world((11.3, 13.1, 14.4))
+    array = ball(source, centre, 6.0)
     target = source.with_spacing(spacing)
     if kind == "flipped":
         target = target.reoriented(target.reorientation("SPL"))
     elif kind == "oblique":
         target = turned(target)
     moved = centre_of_mass(resample(array, source, target), target)
-    np.testing.assert_allclose(moved, centre_of_mass(array, source), atol=0.02)
+    # Half a voxel would be fifty times as much.
+    np.testing.assert_allclose(moved, centre_of_mass(array, source), atol=0.01 * max(target.spacing))
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "LPS", "SLA", "IPR"])
@@ -238,7 +239,7 @@ def test_lower_label_wins_a_tie() -> None:
 
 
 @given(arrays(np.uint8, (4, 6, 6), elements=st.integers(0, 3)), st.sampled_from([(2, 2, 2), (1, 3, 2), (4, 1, 6)]))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_labels_shrunk_by_whole_factors_are_block_majorities(array: NDArray, factor: tuple[int, int, int]) -> None:
     grid = Grid.from_spacing(array.shape)
     shape = [n // f for n, f in zip(array.shape, factor, strict=True)]

@@ -62,10 +62,16 @@ def test_map_without_any_label_keeps_all_segments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "dtype"), [(255, np.uint8), (256, np.int16), (40000, np.int32)])
 def test_smallest_type_that_holds_the_values(value: int, dtype: type, tmp_path: Path) -> None:
     array = np.full((1, 2, 2), value, dtype=np.int64)
-    write_segmentation(tmp_path / "a.seg.nrrd", LabelMap(array, Grid.from_spacing((1, 2, 2))), [Label(value, "x", (1, 2, 3))])
+    write_segmentation(
+        tmp_path / "a.seg.nrrd", LabelMap(array, Grid.from_spacing((1, 2, 2))), [Label(value, "x", (1, 2, 3))]
+    )
     voxels = read(tmp_path / "a.seg.nrrd")["voxels"]
     assert voxels.dtype == dtype
     assert (voxels == value).all()
+    # A label without voxels counts as well: users may draw it.
+    empty = LabelMap(np.zeros_like(array), Grid.from_spacing((1, 2, 2)))
+    write_segmentation(tmp_path / "a.seg.nrrd", empty, [Label(value, "x", (1, 2, 3))])
+    assert read(tmp_path / "a.seg.nrrd")["voxels"].dtype == dtype
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd", ".SEG.NRRD"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import json
@@ -24,6 +25,7 @@ def _code(entry: dict[str, Any]) -> Code:
     return entry["CodingSchemeDesignator"], entry["CodeValue"], entry["CodeMeaning"]
 
 
+@functools.cache
 def _published(name: str) -> dict[str, Any]:
     """A terminology file of Slicer, as the package trame-slicer ships it; found without importing the package."""
     spec = importlib.util.find_spec("trame_slicer")
@@ -116,8 +118,7 @@ def test_entry_has_its_seven_fields_in_order() -> None:
     codes: list[Code] = [("S", str(n), f"meaning {n}") for n in range(5)]
     entry = Terminology(*codes, context="list").entry
     assert entry == (
-        "list~S^0^meaning 0~S^1^meaning 1~S^2^meaning 2"
-        "~Anatomic codes - DICOM master list~S^3^meaning 3~S^4^meaning 4"
+        "list~S^0^meaning 0~S^1^meaning 1~S^2^meaning 2~Anatomic codes - DICOM master list~S^3^meaning 3~S^4^meaning 4"
     )
 
 

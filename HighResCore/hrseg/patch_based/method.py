@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from hrseg.errors import ModelError
+from hrseg.geometry import Box, Grid
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly, assemble
-from hrseg.memory import activation_peak
+from hrseg.memory import activation_peak, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.patch_based.network import InferenceSettings, NetworkSettings
-from hrseg.preprocess import check, locate, prepare
+from hrseg.preprocess import check, locate, prepare, preparing_bytes
 from hrseg.runtime import Run, autocast, with_fallback
 from hrseg.windows import blended_slabs, window_count
 
@@ -57,27 +59,42 @@ class PatchBased(Method):
             prepared = prepare(image, header)
         volume = torch.from_numpy(prepared.array)
 
-        def attempt(device: torch.device, batch: int) -> tuple[torch.device, LabelAssembly]:
+        def cost(device: torch.device, batch: int) -> int:
+            return self._inference_bytes(prepared.subject, prepared.grid, options, device, batch)
+
+        def work(device: torch.device, batch: int) -> tuple[torch.device, LabelAssembly]:
             slabs = self._slabs(volume, device, batch, run)
             return device, assemble(slabs, prepared, header.classes, keep_probability=options.keep_probability)
 
-        device, assembly = with_fallback(run, _halvings(_BATCH[run.device.type]), attempt)
+        device, assembly = with_fallback(run, _halvings(_BATCH[run.device.type]), cost, work)
         with run.stage("restoring"):
             labels, probability = assembly.labels(), assembly.probability()
         return result_of(labels, image.grid, header, run, device, probability)
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
         """See :meth:`Method.forecast`."""
-        header, window = self.model.header, self._settings.window
+        header = self.model.header
         _, _, subject, grid = locate(check(image, header), header.preprocessing)
+        inference = self._inference_bytes(subject, grid, options, device, _BATCH[device.type])
+        if device.type != "cpu":
+            return inference
+        return max(preparing_bytes(image, subject, grid), 4 * len(header.channels) * grid.size + inference)
+
+    def _inference_bytes(self, subject: Box, grid: Grid, options: Options, device: torch.device, batch: int) -> int:
+        """Bytes that inference needs on a device, the prepared image not counted."""
+        header, window = self.model.header, self._settings.window
         with torch.device("meta"):
             network = self.build(header)
-            batch = torch.empty(_BATCH[device.type], len(header.channels), *window)
-        # The logits and their softmax exist beside the network's own peak only at the very end, below that peak.
-        activations = _CPU_OVERHEAD * activation_peak(lambda: network(batch))
+            windows = torch.empty(batch, len(header.channels), *window)
+        activations = activation_peak(lambda: network(windows).softmax(dim=1))
         if device.type != "cpu":
-            return int(activations + 4 * sum(p.numel() for p in network.parameters()))
-        return int(max(_preparing_bytes(image, subject, grid), self._keeping_bytes(options, subject, grid) + activations))
+            return int(activations * 1.2 + 4 * sum(p.numel() for p in network.parameters()))
+        plane = [max(n, w) for n, w in zip(grid.shape[4 - len(window) :], window[1:], strict=True)]
+        slab = 4 * window[0] * math.prod(plane)
+        # Sums of probabilities and of weights.
+        blending = slab * (header.classes + 1)
+        kept = subject.size * (1 + 4 * len(header.labels) * options.keep_probability)
+        return cpu_network_bytes(activations) + blending + kept
 
     @classmethod
     def training_task(cls, header: Header, settings: dict[str, Any]) -> Task:

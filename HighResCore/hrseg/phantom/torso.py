@@ -158,7 +158,7 @@ class Torso:
     def _windows(self, grid: Grid, pieces: list[_Paint]) -> list[Box]:
         """The voxels that each piece may touch."""
         reach = np.array([abs(shear.amplitude) for shear in self.warp])
-        bounds = np.stack([bounds for *_, bounds in pieces]) + np.stack([-reach, reach])
+        bounds = np.array([bounds for *_, bounds in pieces]).reshape(-1, 2, 3) + np.stack([-reach, reach])
         corners = np.stack([bounds[:, c, [0, 1, 2]] for c in np.ndindex(2, 2, 2)], axis=1)
         index = grid.to_index(corners)
         start = np.clip(np.floor(index.min(axis=1)), 0, grid.shape).astype(int)

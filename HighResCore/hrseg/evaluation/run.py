@@ -1,0 +1,102 @@
+"""A model scored on the cases of a data list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from hrseg.data_list import Case, DataList, annotated_labels
+from hrseg.errors import OutputError
+from hrseg.evaluation.metrics import label_metrics
+from hrseg.evaluation.objects import object_metrics
+from hrseg.evaluation.pictures import CasePicture
+from hrseg.evaluation.report import pick_cases, write_report
+from hrseg.evaluation.summary import write_metrics
+from hrseg.image import Image, LabelMap
+from hrseg.memory import MIB
+from hrseg.methods import Method, Options, Result, method_of
+from hrseg.model_file import Header, Model, load_header, write_model
+from hrseg.runtime import Progress, Run, no_progress
+from hrseg.training.cases import read_case
+
+
+def evaluate_model(
+    model: Model,
+    data: DataList,
+    split: str,
+    folder: Path,
+    device: torch.device,
+    progress: Progress = no_progress,
+    *,
+    count_objects: bool = False,
+) -> dict[str, Any]:
+    """Segments every case of a split and writes ``metrics.json`` and ``report.html`` to ``folder``.
+
+    Raises:
+        InputError: bad data; OutputError: a folder that cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f'Cannot create the folder "{folder}": {error.strerror}.') from error
+    header, method = model.header, method_of(model)
+    value_map = data.value_map(header.labels)
+    cases = data.cases(split)
+    rows = []
+    for number, case in enumerate(cases):
+        progress("cases", number, len(cases))
+        image, truth = read_case(case, value_map)
+        rows.append(_score(case, truth, method.segment(image, Options(), Run(device)), header, count_objects))
+    progress("cases", len(cases), len(cases))
+    about = {"name": header.name, "method": header.method, "device": str(device)}
+    metrics = write_metrics(folder / "metrics.json", about, {"name": data.name, "split": split}, rows)
+    by_name = {case.name: case for case in cases}
+    pictures = [_picture(role, by_name[name], value_map, method, device) for role, name in pick_cases(rows).items()]
+    write_report(folder / "report.html", metrics, pictures)
+    return metrics
+
+
+def record_metrics(path: Path, split: str, metrics: dict[str, Any]) -> None:
+    """Writes the means of an evaluation into the header of a model file."""
+    header = load_header(path)
+    by_label = {name: _rounded(row, ("dice", "hd95_mm")) for name, row in metrics["by_label"].items()}
+    means = _rounded(metrics["mean"], ("dice", "surface_dice", "hd95_mm")) | {"cases": metrics["mean"]["cases"]}
+    training = header.training.model_copy(
+        update={"metrics": {**header.training.metrics, split: {**means, "by_label": by_label}}}
+    )
+    write_model(path, header.model_copy(update={"training": training}), load_file(path))
+
+
+def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
+    return {key: round(row[key], 4) for key in keys if row.get(key) is not None}
+
+
+def _score(case: Case, truth: LabelMap, result: Result, header: Header, count_objects: bool) -> dict[str, Any]:
+    found, grid = result.label_map.array, truth.grid
+    scores = {}
+    for label, drawn in zip(header.labels, annotated_labels(case, header.labels), strict=True):
+        if drawn:
+            scores[label.name] = label_metrics(found, truth.array, grid, label.value)
+            if count_objects:
+                scores[label.name] |= object_metrics(found, truth.array, grid, label.value)
+    return {
+        "name": case.name,
+        "image": str(case.image),
+        "labels": scores,
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+        "peak_memory_mib": round(result.peak_memory / MIB, 1),
+    }
+
+
+def _picture(role: str, case: Case, value_map: dict[int, int], method: Method, device: torch.device) -> CasePicture:
+    # Segmented once more: keeping every result of a large data set until the best is known would need more memory.
+    image, truth = read_case(case, value_map)
+    found = method.segment(image, Options(), Run(device)).label_map.array
+    return CasePicture(case.name, _grey_or_color(image), image.grid, truth.array, found, role, method.model.header.labels)
+
+
+def _grey_or_color(image: Image) -> Any:
+    return image.array if image.channels == 3 else image.array[0]

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hrseg.errors import InputError, OutputError
+from hrseg.geometry import Grid
+from hrseg.image import (
+    WRITABLE_SUFFIXES,
+    Image,
+    LabelMap,
+    image_from_itk,
+    image_to_itk,
+    read_image,
+    read_label_map,
+    replacing,
+    write_image,
+)
+from image_helpers import AXES, SHAPE, grid, numbers, one_line
+
+# ---- round trips ----
+
+
+@pytest.mark.parametrize("kind", AXES)
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32])
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+def test_round_trip(suffix: str, dtype: type, kind: str, tmp_path: Path) -> None:
+    array = numbers(dtype)
+    write_image(tmp_path / f"case{suffix}", array, grid(kind))
+    image = read_image(tmp_path / f"case{suffix}")
+    assert image.array.dtype == dtype
+    assert np.array_equal(image.array, array[None])
+    assert image.grid.matches(grid(kind), tolerance=1e-4)
+    assert image.name == "case"
+    assert (image.channels, image.is_2d) == (1, False)
+
+
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("shape", [(3, 2, 3, 4), (1, 2, 3, 4), (3, 1, 3, 4)])
+def test_round_trip_with_channels(suffix: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = numbers(np.uint8, shape)
+    write_image(tmp_path / f"a{suffix}", array, grid(shape=shape[1:]))
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}").array, array)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "written"), [(np.bool_, np.uint8), (np.int64, np.int32), (np.uint64, np.int32), (np.float16, np.float32)]
+)
+def test_types_without_a_file_type_are_converted(dtype: type, written: type, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nrrd", np.ones(SHAPE, dtype=dtype), grid())
+    array = read_image(tmp_path / "a.nrrd").array
+    assert array.dtype == written
+    assert (array == 1).all()
+
+
+def test_file_is_lps_and_memory_is_ras(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.mha", numbers(np.uint8), grid())
+    itk = sitk.ReadImage(str(tmp_path / "a.mha"))
+    assert itk.GetOrigin() == pytest.approx((-10, 20, 30))
+    assert itk.GetSpacing() == pytest.approx((0.3, 0.4, 5.0))
+    assert itk.GetDirection() == pytest.approx((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    assert itk.GetSize() == (4, 3, 2)
+    assert itk.GetPixel(3, 2, 1) == numbers(np.uint8)[1, 2, 3]
+
+
+def test_itk_and_back() -> None:
+    image = image_from_itk(image_to_itk(numbers(np.int16), grid("oblique")), name="x")
+    assert np.array_equal(image.array[0], numbers(np.int16))
+    assert image.grid.matches(grid("oblique"))
+
+
+# ---- flat images ----
+
+
+@pytest.mark.parametrize(
+    ("suffix", "channels"), [(".png", 1), (".png", 3), (".PNG", 1), (".tif", 1), (".tif", 3), (".tiff", 3), (".bmp", 3)]
+)
+def test_flat_images(suffix: str, channels: int, tmp_path: Path) -> None:
+    array = numbers(np.uint8, (3, 4, channels))
+    itk = sitk.GetImageFromArray(array if channels == 3 else array[..., 0], isVector=channels == 3)
+    sitk.WriteImage(itk, str(tmp_path / f"a{suffix}"))
+    image = read_image(tmp_path / f"a{suffix}")
+    assert image.is_2d
+    assert image.array.shape == (channels, 1, 3, 4)
+    assert np.array_equal(image.array[:, 0], np.moveaxis(array, -1, 0))
+    assert image.grid.spacing == pytest.approx((1, 1, 1))
+    assert image.grid.orientation == "LPS"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg(channels: int, tmp_path: Path) -> None:
+    array = np.full((8, 8, channels), 200, dtype=np.uint8)
+    itk = sitk.GetImageFromArray(array if channels == 3 else array[..., 0], isVector=channels == 3)
+    sitk.WriteImage(itk, str(tmp_path / "a.jpg"))
+    image = read_image(tmp_path / "a.jpg")
+    assert image.array.shape == (channels, 1, 8, 8)
+    assert np.abs(image.array.astype(int) - 200).max() <= 2
+
+
+@pytest.mark.parametrize(("suffix", "colours"), [(".png", 3), (".tif", 3), (".tif", 1)])
+def test_alpha_is_dropped(suffix: str, colours: int, tmp_path: Path) -> None:
+    array = numbers(np.uint8, (3, 4, colours + 1))
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / f"a{suffix}"))
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}").array[:, 0], np.moveaxis(array, -1, 0)[:colours])
+
+
+def test_grey_png_with_alpha_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    sitk.WriteImage(sitk.GetImageFromArray(numbers(np.uint8, (3, 4, 2)), isVector=True), str(path))
+    with pytest.raises(InputError, match="save it without alpha") as error:
+        read_image(path)
+    one_line(error, path)
+
+
+def test_sixteen_bit_png(tmp_path: Path) -> None:
+    array = np.array([[0, 300], [1000, 65535]], dtype=np.uint16)
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "a.png"))
+    assert np.array_equal(read_label_map(tmp_path / "a.png").array[0], array)
+
+
+def test_other_numbers_of_channels_are_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nrrd", numbers(np.uint8, (5, *SHAPE)), grid())
+    with pytest.raises(InputError, match='"a" has 5 channels'):
+        read_image(tmp_path / "a.nrrd")
+
+
+# ---- label maps ----
+
+
+def test_label_map_of_whole_floats(tmp_path: Path) -> None:
+    array = np.array([0.0, 1, 2, 300], dtype=np.float32).reshape(1, 2, 2)
+    write_image(tmp_path / "a.nii.gz", array, grid(shape=(1, 2, 2)))
+    found = read_label_map(tmp_path / "a.nii.gz")
+    assert found.array.dtype == np.int32
+    assert found.array.ravel().tolist() == [0, 1, 2, 300]
+
+
+def test_label_map_with_fractions(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii.gz", np.full(SHAPE, 0.5, dtype=np.float32), grid())
+    with pytest.raises(InputError, match=r"not whole numbers, such as 0\.5") as error:
+        read_label_map(tmp_path / "a.nii.gz")
+    one_line(error, tmp_path / "a.nii.gz")
+
+
+def test_label_map_with_nan(tmp_path: Path) -> None:
+    array = np.zeros(SHAPE, dtype=np.float32)
+    array[0, 0, :2] = np.nan, np.inf
+    write_image(tmp_path / "a.nrrd", array, grid())
+    with pytest.raises(InputError, match="2 voxels that are NaN or infinite"):
+        read_label_map(tmp_path / "a.nrrd")
+
+
+def test_label_map_in_colour(tmp_path: Path) -> None:
+    grey = np.repeat(numbers(np.uint8)[None], 3, axis=0)
+    write_image(tmp_path / "grey.nrrd", grey, grid())
+    found = read_label_map(tmp_path / "grey.nrrd").array
+    np.testing.assert_array_equal(found, grey[0], strict=True)
+    grey[2, 0, 0, 0] += 1
+    write_image(tmp_path / "colour.nrrd", grey, grid())
+    with pytest.raises(InputError, match="colour image of 3 channels"):
+        read_label_map(tmp_path / "colour.nrrd")
+
+
+# ---- in memory ----
+
+
+def test_reorienting_turns_voxels_and_grid_together() -> None:
+    change = grid().reorientation("PIR")
+    image = Image(numbers(np.int16)[None], grid()).reoriented(change)
+    labels = LabelMap(numbers(np.int16), grid(), names={1: "one"}).reoriented(change)
+    for index in np.ndindex(image.grid.shape):
+        there = np.rint(grid().to_index(image.grid.to_world(index))).astype(int)
+        assert image.array[0][index] == labels.array[index] == numbers(np.int16)[tuple(there)]
+    assert labels.grid.orientation == "PIR"
+    assert labels.names == {1: "one"}
+
+
+def test_wrong_shapes_and_types_are_refused() -> None:
+    with pytest.raises(InputError, match=r"not \(2, 3, 4\)"):
+        Image(numbers(np.int16), grid())
+    with pytest.raises(InputError, match=r"not \(1, 2, 3, 5\)"):
+        Image(numbers(np.int16, (1, 2, 3, 5)), grid())
+    with pytest.raises(InputError, match="float32"):
+        LabelMap(numbers(np.float32), grid())
+    with pytest.raises(InputError, match=r"\(2, 3, 5\)"):
+        LabelMap(numbers(np.int16, (2, 3, 5)), grid())
+
+
+# ---- files that cannot be written ----
+
+
+def assert_old_file_survives(path: Path) -> None:
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+def test_full_disk(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_text("old")
+
+    def full(itk: sitk.Image, name: str, **_: object) -> None:
+        Path(name).write_text("half")
+        raise RuntimeError("Exception thrown in SimpleITK WriteImage: itk.cxx:100:\nITK ERROR: x\nNo space left\n")
+
+    monkeypatch.setattr(sitk, "WriteImage", full)
+    with pytest.raises(OutputError, match="not all of it could be written") as error:
+        write_image(path, numbers(np.int16), grid())
+    one_line(error, path)
+    assert_old_file_survives(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_full_disk_that_goes_unnoticed(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write = tmp_path / f"a{suffix}", sitk.WriteImage
+    path.write_text("old")
+
+    def cut(itk: sitk.Image, name: str, **options: bool) -> None:
+        write(itk, name, **options)
+        os.truncate(name, os.path.getsize(name) - 8)
+
+    monkeypatch.setattr(sitk, "WriteImage", cut)
+    with pytest.raises(OutputError, match="not all of it could be written"):
+        write_image(path, numbers(np.int16), grid())
+    assert_old_file_survives(path)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        write_image(tmp_path / "none" / "a.nrrd", numbers(np.int16), grid())
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(OutputError, match="there is no folder"):
+        write_image(tmp_path / "file" / "a.nrrd", numbers(np.int16), grid())
+    assert_old_file_survives(tmp_path / "file")
+
+
+def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> tuple[int, str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(OutputError, match="Permission denied") as error:
+        write_image(tmp_path / "a.nrrd", numbers(np.int16), grid())
+    one_line(error, tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mhd", "a", "a.nii.zip"])
+def test_unwritable_type(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must end in one of \.nii\.gz"):
+        write_image(tmp_path / name, numbers(np.int16), grid())
+    assert not list(tmp_path.iterdir())
+
+
+def test_sheared_grid_cannot_be_written(tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[0, 1] = 0.1
+    with pytest.raises(InputError, match="right angles"):
+        write_image(tmp_path / "a.nrrd", numbers(np.int16), Grid(SHAPE, affine))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, InputError])
+def test_interrupted_write_leaves_nothing(error: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise error
+    assert_old_file_survives(path)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("a\nb"), RuntimeError()])
+def test_failed_write_becomes_an_output_error(error: Exception, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OutputError, match="free space") as caught, replacing(path):
+        raise error
+    one_line(caught, path)
+    assert_old_file_survives(path)
+
+
+def test_replacing_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.seg.nrrd"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith(".seg.nrrd")
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
