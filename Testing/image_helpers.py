@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hrseg.geometry import Grid
 from numpy.typing import NDArray
+
+from hrseg.geometry import Grid
 
 SHAPE = (2, 3, 4)
 C, S = np.cos(0.4), np.sin(0.4)

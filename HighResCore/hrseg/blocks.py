@@ -59,7 +59,7 @@ class Up(nn.Module):
     def __init__(self, dimension: int, cin: int, cout: int, stride: Sequence[int]) -> None:
         super().__init__()
         kernel = tuple(4 if s == 2 else 3 for s in stride)
-        self.conv = _CONV_TRANSPOSE[dimension](cin, cout, kernel, tuple(stride), 1)
+        self.conv = _CONV_TRANSPOSE[dimension](cin, cout, kernel, tuple(stride), 1)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, cin, *shape) to (N, cout, *(shape * stride))."""

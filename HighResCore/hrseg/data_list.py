@@ -70,7 +70,8 @@ class DataList:
             for source in label.sources or (label.name,):
                 if source.lower() not in by_name:
                     raise InputError(
-                        f'The data list "{self.name}" has no label "{source}"; it has {", ".join(self.labels.values())}.'
+                        f'The data list "{self.name}" has no label "{source}"; '
+                        f"it has {', '.join(self.labels.values())}."
                     )
                 result[by_name[source.lower()]] = label.value
         return result

@@ -178,6 +178,15 @@ def check_writable_suffix(path: Path) -> None:
         raise InputError(f'Cannot write "{path.name}": the name must end in one of {", ".join(WRITABLE_SUFFIXES)}.')
 
 
+def check_folder(path: Path) -> None:
+    """Raises OutputError unless a file can be made in the folder of ``path``."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; renamed to ``path`` on success, removed on failure.

@@ -129,7 +129,9 @@ def settings(kind: type[S], values: dict[str, Any], header_name: str) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ModelError(f'The settings of the model "{header_name}" do not fit its method: {first_problem(error)}.') from error
+        raise ModelError(
+            f'The settings of the model "{header_name}" do not fit its method: {first_problem(error)}.'
+        ) from error
 
 
 def result_of(

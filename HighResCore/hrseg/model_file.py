@@ -17,7 +17,7 @@ import hrseg
 from hrseg.errors import ModelError
 from hrseg.image import replacing
 from hrseg.labels import Label
-from hrseg.model_header import FORMAT_VERSION, METADATA_KEY, SUFFIX, read_header, read_safetensors_json
+from hrseg.model_header import METADATA_KEY, SUFFIX, read_header, read_safetensors_json
 
 MAX_PARAMETERS = 500_000_000
 PositiveMm = Annotated[float, Field(gt=0, le=1000)]
@@ -87,7 +87,7 @@ class Provenance(Strict):
 class Header(Strict):
     """What a model file says of itself. ``network`` and ``inference`` are checked by the method."""
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
     title: str = ""
     method: str
@@ -159,7 +159,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f'The tensors of the model "{path}" cannot be read: {error}.') from error
     bad = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
     if bad:
-        raise ModelError(f'The model "{path}" has values that are NaN or infinite in "{bad}"; train or download it again.')
+        raise ModelError(
+            f'The model "{path}" has values that are NaN or infinite in "{bad}"; train or download it again.'
+        )
     network.load_state_dict(tensors, assign=True)
     return Model(header, network.eval().requires_grad_(False))
 
@@ -218,5 +220,6 @@ def _compare(path: str | os.PathLike[str], expected: dict[str, list[int]], found
     for name, shape in expected.items():
         if shape != found[name]:
             raise ModelError(
-                f'The tensor "{name}" of the model "{path}" has the shape {found[name]}, expected {shape}; train it again.'
+                f'The tensor "{name}" of the model "{path}" has the shape {found[name]}, expected {shape}; '
+                "train it again."
             )

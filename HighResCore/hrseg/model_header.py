@@ -35,7 +35,9 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except ValueError as error:
-        raise ModelError(f'The header of the model "{path}" is not valid JSON ({error}); get the file again.') from error
+        raise ModelError(
+            f'The header of the model "{path}" is not valid JSON ({error}); get the file again.'
+        ) from error
     if not isinstance(header, dict):
         raise ModelError(f'The header of the model "{path}" is not a JSON object; get the file again.')
     version = header.get("format_version")

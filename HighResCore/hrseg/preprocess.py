@@ -125,8 +125,8 @@ def _subject(image: Image, above: float | None, margin: float) -> Box:
             f"its values are {image.array.min():g} to {image.array.max():g}. Is it of the kind that the model is for?"
         )
     ends = []
-    for axis in range(3):
-        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+    for others in ((1, 2), (0, 2), (0, 1)):
+        where = np.flatnonzero(mask.any(axis=others))
         ends.append((int(where[0]), int(where[-1]) + 1))
     voxels = np.ceil(margin / np.asarray(image.grid.spacing) - 1e-6).astype(int)
     box = Box((ends[0][0], ends[1][0], ends[2][0]), (ends[0][1], ends[1][1], ends[2][1]))

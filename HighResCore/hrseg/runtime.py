@@ -48,6 +48,7 @@ class Run:
     notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        memory.return_freed_memory()
         self._base = memory.PeakMemory(self.device)
 
     @contextmanager
@@ -85,7 +86,6 @@ class Run:
         free = memory.available(device)
         return free if self.memory_budget is None else min(free, self.memory_budget)
 
-
     def notice(self, text: str) -> None:
         """Records something that the user should know."""
         if text not in self.notices:
@@ -93,7 +93,7 @@ class Run:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    """The device of that name: ``auto`` (CUDA, or the CPU where there is none), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises:
         InputError: an unknown name, or a device that this computer does not have.

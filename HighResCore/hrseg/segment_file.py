@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hrseg.errors import InputError, OutputError
-from hrseg.image import read_image, replacing, write_image
+from hrseg.errors import InputError
+from hrseg.image import check_folder, read_image, replacing, write_image
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result
 from hrseg.runtime import Run
@@ -47,14 +47,11 @@ def segment_file(
 
 
 def check_outputs(paths: list[Path]) -> None:
-    """Raises before any work is done: OutputError for a folder that is missing, InputError for a bad ending."""
+    """Raises before any work is done: OutputError for a folder that cannot be written, InputError for a bad ending."""
     for path in paths:
         if path.suffix != ".json":
             check_output_name(path)
-        if not path.parent.is_dir():
-            raise OutputError(f'Cannot write "{path}": there is no folder "{path.parent}"; create it first.')
-        with replacing(path, keep=False):
-            pass
+        check_folder(path)
 
 
 def report_of(image_path: Path, method: Method, result: Result, run: Run) -> dict[str, Any]:

@@ -25,11 +25,16 @@ def write_label_map(path: str | os.PathLike[str], label_map: LabelMap, labels: S
         OutputError: the file could not be written; nothing is left behind.
     """
     path = Path(path)
+    check_output_name(path)
     if path.name.lower().endswith(SEGMENTATION_SUFFIX):
         write_segmentation(path, label_map, labels)
-    elif path.name.lower().endswith(WRITABLE_SUFFIXES):
-        write_image(path, label_map.array, label_map.grid)
     else:
+        write_image(path, label_map.array, label_map.grid)
+
+
+def check_output_name(path: Path) -> None:
+    """Raises InputError unless the name's ending is one that :func:`write_label_map` can write."""
+    if not path.name.lower().endswith((SEGMENTATION_SUFFIX, *WRITABLE_SUFFIXES)):
         allowed = ", ".join((SEGMENTATION_SUFFIX, *WRITABLE_SUFFIXES))
         raise InputError(f'Cannot write "{path.name}": the name must end in one of {allowed}.')
 

@@ -90,7 +90,7 @@ def blended_slabs(
                 weights[block] += weight
             if advance:
                 advance(len(places))
-        assert total is not None  # noqa: S101 - there is always at least one window
+        assert total is not None
         following = starts[0][number + 1] if number + 1 < len(starts[0]) else first + window[0]
         done = following - first
         yield from _finished(total, weights, first, done, before[0], shape[0], inner)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import slicer
 import vtk
+
+import slicer
 from hrseg.geometry import Grid
 from hrseg.image import LabelMap, read_label_map
 from hrseg.labels import Label

@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hrseg.errors import InputError
-from hrseg.geometry import Box, Grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from hrseg.errors import InputError
+from hrseg.geometry import Box, Grid
 
 ORIENTATIONS = [
     "".join(letters) for axes in itertools.permutations(("RL", "AP", "SI")) for letters in itertools.product(*axes)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from hrseg.errors import InputError, OutputError
 from hrseg.geometry import Grid
 from hrseg.image import (

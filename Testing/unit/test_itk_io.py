@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
+
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
 from hrseg.image import WRITABLE_SUFFIXES, image_to_itk, read_image, read_label_map, write_image
 from image_helpers import SHAPE, grid, numbers, one_line
-from numpy.typing import NDArray
 
 # ---- NIfTI and NRRD ----
 

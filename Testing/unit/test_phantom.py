@@ -3,15 +3,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from hrseg.errors import InputError, OutputError
 from hrseg.geometry import Box, Grid
 from hrseg.image import read_image, read_label_map
 from hrseg.phantom import LABELS, Torso, default_grid, write_cases
 from hrseg.phantom.shapes import Capsule, Ellipsoid, Solid
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from scipy import ndimage
 
 COARSE = default_grid((32, 32, 24), 8.0)
 LIVER, LESION, KIDNEYS, SPINE, VESSELS = (label.value for label in LABELS)

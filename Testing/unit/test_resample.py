@@ -5,13 +5,14 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from hrseg.errors import InputError
-from hrseg.geometry import Box, Grid
-from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, sample_nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+
+from hrseg.errors import InputError
+from hrseg.geometry import Box, Grid
+from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, sample_nearest
 
 RNG = np.random.default_rng(0)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicerio
+
 from hrseg.errors import InputError, OutputError
 from hrseg.geometry import Grid
 from hrseg.image import LabelMap, read_label_map

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hrseg.errors import InputError
 from hrseg.labels import Code, Terminology
 from hrseg.structures import STRUCTURES, Structure, label, structure

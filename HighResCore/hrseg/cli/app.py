@@ -7,8 +7,8 @@ import sys
 
 import typer
 
-from hrseg.errors import Cancelled, HrsegError
 from hrseg.cli.console import console
+from hrseg.errors import HrsegError, OutOfMemory
 
 # On Linux this lets torch use huge pages for large tensors, which halves the time of training on a CPU. It is read
 # when torch first allocates.
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Segments medical images that are too large for the GPU, at full resolution. Research only.",
+    epilog="Every command takes --debug, which shows where an error came from.",
 )
 
 
@@ -31,15 +32,12 @@ def main() -> None:
     for module in (segment, models, train, evaluate, phantom):
         module.register(app)
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, standalone_mode=False)
-    except KeyboardInterrupt:
-        fail(Cancelled("Interrupted; nothing half-written is left."), debug)
+        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="hrseg")
     except HrsegError as error:
         fail(error, debug)
-    except typer.TyperError if hasattr(typer, "TyperError") else typer.Exit as error:
-        sys.exit(getattr(error, "exit_code", 1))
+    except MemoryError:
+        fail(OutOfMemory("Memory ran out; close other programs, or choose a smaller image."), debug)
 
 
 def fail(error: HrsegError, debug: bool) -> None:

@@ -24,7 +24,9 @@ def evaluate(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json and report.html.")],
     split: Annotated[str, typer.Option(help="training, validation or test.")] = "test",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    count_objects: Annotated[bool, typer.Option("--count-objects", help="Also match single objects (lesions).")] = False,
+    count_objects: Annotated[
+        bool, typer.Option("--count-objects", help="Also match single objects (lesions).")
+    ] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the means into the model's header.")] = False,
 ) -> None:
     """Scores a model on the cases of a data list."""
@@ -44,7 +46,7 @@ def evaluate(
     if record:
         record_metrics(path, split, metrics)
     _show(metrics)
-    output.print(f'Report: {folder / "report.html"}', highlight=False)
+    output.print(f"Report: {folder / 'report.html'}", highlight=False)
 
 
 def compare(
@@ -69,11 +71,12 @@ def compare(
     output.print(table)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    interval = row["interval"]
-    between = "–" if interval is None else f"{interval[0]:+.4f} … {interval[1]:+.4f}"
+def _cells(row: dict[str, Any] | None) -> list[str]:
+    if row is None:
+        return ["0", *["–"] * 5]
+    between = "–" if row["low"] is None else f"{row['low']:+.4f} … {row['high']:+.4f}"
     numbers = [f"{row['mean_a']:.4f}", f"{row['mean_b']:.4f}", f"{row['difference']:+.4f}"]
-    return [str(row["pairs"]), *numbers, between, f"{100 * row['share_b_better']:.0f} %"]
+    return [str(row["pairs"]), *numbers, between, f"{100 * row['better']:.0f} %"]
 
 
 def _show(metrics: dict[str, Any]) -> None:

@@ -27,13 +27,21 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
 
     found = stored_models()
     if as_json:
-        output.print_json(json.dumps([_entry(m.path, m.header, m.problem) | {"sha256": file_sha256(m.path)} for m in found]))
+        output.print_json(
+            json.dumps([_entry(m.path, m.header, m.problem) | {"sha256": file_sha256(m.path)} for m in found])
+        )
         return
     table = Table("name", "method", "labels", "held-out Dice", "file")
     for model in found:
         labels = ", ".join(label["name"] for label in model.header.get("labels", []))
         dice = _held_out(model.header).get("dice")
-        table.add_row(model.name, model.header.get("method", model.problem), labels, f"{dice:.3f}" if dice else "–", str(model.path))
+        table.add_row(
+            model.name,
+            model.header.get("method", model.problem),
+            labels,
+            f"{dice:.3f}" if dice else "–",
+            str(model.path),
+        )
     output.print(table if found else "No models found; `hrseg models add FILE` adds one.")
 
 
@@ -55,7 +63,9 @@ def verify(model: Annotated[str, typer.Argument(help="Name or file.")]) -> None:
     path = find_model(model)
     loaded = load_model(path)
     count = sum(value.numel() for value in loaded.network.state_dict().values())
-    output.print(f"{loaded.header.name} is in order: {loaded.header.method}, {count:,} parameters, SHA-256 {file_sha256(path)}")
+    output.print(
+        f"{loaded.header.name} is in order: {loaded.header.method}, {count:,} parameters, SHA-256 {file_sha256(path)}"
+    )
 
 
 @models.command()

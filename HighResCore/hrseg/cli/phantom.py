@@ -21,7 +21,9 @@ def phantom(
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along i, j, k.")] = (128, 128, 96),
     spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along i, j, k.")] = (2.0, 2.0, 2.0),
     seed: Annotated[int, typer.Option(min=0, help="Other seeds give other phantoms.")] = 0,
-    truth_spacing: Annotated[float | None, typer.Option(min=0.1, help="Also write the exact labels at this spacing (mm).")] = None,
+    truth_spacing: Annotated[
+        float | None, typer.Option(min=0.1, help="Also write the exact labels at this spacing (mm).")
+    ] = None,
 ) -> None:
     """Makes analytic CT-like torsos with exact label maps, and a data list."""
     from hrseg.phantom.cases import write_cases

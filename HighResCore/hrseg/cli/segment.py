@@ -20,13 +20,24 @@ def register(app: typer.Typer) -> None:
 
 
 def segment(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders with a DICOM series.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders with a DICOM series.")
+    ],
     model: Annotated[str, typer.Option(help="Name of a model (see `hrseg models list`) or a model file.")],
-    target: Annotated[Path, typer.Option("--output", "-o", help="File to write (.nii.gz, .nrrd, .mha, .seg.nrrd); a folder for several images.")],
+    target: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="File to write (.nii.gz, .nrrd, .mha, .seg.nrrd); a folder for several images."
+        ),
+    ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    memory_budget: Annotated[float | None, typer.Option(min=0.001, help="Most memory to use beyond the image, in GiB.")] = None,
+    memory_budget: Annotated[
+        float | None, typer.Option(min=0.001, help="Most memory to use beyond the image, in GiB.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file about the job; a folder for several images.")] = None,
-    save_probability: Annotated[Path | None, typer.Option(help="Probability of each label, one file per label.")] = None,
+    save_probability: Annotated[
+        Path | None, typer.Option(help="Probability of each label, one file per label.")
+    ] = None,
 ) -> None:
     """Segments images at their full resolution."""
     with console.status("Loading the model"):
@@ -78,7 +89,7 @@ def _inside(folder: Path | None, image: Path, key: str) -> Path | None:
 
 
 def _show(content: dict[str, Any], path: Path) -> None:
-    table = Table("label", "voxels", "ml", title=f'{content["image"]} → {path}', title_justify="left")
+    table = Table("label", "voxels", "ml", title=f"{content['image']} → {path}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for label in content["labels"]:

@@ -24,7 +24,9 @@ def train(
     devices: Annotated[str, typer.Option(help="Number of devices, or their numbers such as 0,1.")] = "1",
     nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's strategy for several devices, such as ddp.")] = "auto",
-    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after this time; the best so far is kept.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after this time; the best so far is kept.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Two runs with equal seeds are equal on the CPU.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
@@ -32,7 +34,8 @@ def train(
     """Trains a model. Checkpoints, log and curves go to OUTPUT's name with .training."""
     with console.status("Loading libraries"):
         from hrseg.data_list import read_data_list
-        from hrseg.training.loop import TrainingOptions, train as run
+        from hrseg.training.loop import TrainingOptions
+        from hrseg.training.loop import train as run
         from hrseg.training.progress import TerminalProgress
         from hrseg.training.recipe import read_recipe
     settings = read_recipe(recipe, profile)

@@ -95,7 +95,9 @@ def _picture(role: str, case: Case, value_map: dict[int, int], method: Method, d
     # Segmented once more: keeping every result of a large data set until the best is known would need more memory.
     image, truth = read_case(case, value_map)
     found = method.segment(image, Options(), Run(device)).label_map.array
-    return CasePicture(case.name, _grey_or_color(image), image.grid, truth.array, found, role, method.model.header.labels)
+    return CasePicture(
+        case.name, _grey_or_color(image), image.grid, truth.array, found, role, method.model.header.labels
+    )
 
 
 def _grey_or_color(image: Image) -> Any:

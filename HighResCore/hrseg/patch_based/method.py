@@ -114,9 +114,7 @@ class PatchBased(Method):
                 return network(x).float().softmax(dim=1)
 
         with run.stage("inference", window_count(space.shape[1:], window, overlap)) as advance:
-            slabs = blended_slabs(
-                space, window, predict, overlap=overlap, batch=batch, device=device, advance=advance
-            )
+            slabs = blended_slabs(space, window, predict, overlap=overlap, batch=batch, device=device, advance=advance)
             if flat:
                 yield 0, torch.cat([slab for _, slab in slabs], dim=1)[:, None]
             else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import monai.transforms as mt
 import numpy as np
 import torch
-from monai import transforms as mt
 from torch import Tensor
 
 from hrseg.errors import InputError
@@ -39,9 +39,10 @@ class Augment:
             mode=["bilinear", "nearest"],
             padding_mode="border",
         )
+        sigma = (0.3, max(s.blur, 0.31))
         self._grey = mt.Compose(
             [
-                mt.RandGaussianSmoothd("image", *[(0.3, max(s.blur, 0.31))] * 3, prob=p * (s.blur > 0)),
+                mt.RandGaussianSmoothd("image", sigma, sigma, sigma, prob=p * (s.blur > 0)),
                 mt.RandScaleIntensityd("image", s.contrast, prob=p * (s.contrast > 0)),
                 mt.RandShiftIntensityd("image", s.brightness, prob=p * (s.brightness > 0)),
                 mt.RandAdjustContrastd("image", gamma=(1 - s.gamma * 0.99, 1 + s.gamma), prob=p * (s.gamma > 0)),

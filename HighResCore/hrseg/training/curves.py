@@ -18,7 +18,9 @@ def draw_curves(log: list[dict[str, float]], path: Path, title: str) -> None:
             points = [(row["step"], row[name]) for row in log if name in row]
             main = name in ("train_loss", "val_dice")
             text = name.removeprefix(prefix).removeprefix("_") or "mean"
-            axes.plot(*zip(*points, strict=True), label=text, linewidth=2.2 if main else 1, color="black" if main else None)
+            axes.plot(
+                *zip(*points, strict=True), label=text, linewidth=2.2 if main else 1, color="black" if main else None
+            )
         axes.set(xlabel="step", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

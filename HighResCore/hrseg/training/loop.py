@@ -8,6 +8,7 @@ import shlex
 import sys
 import warnings
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import lightning
@@ -76,7 +77,6 @@ def train(recipe: Recipe, data: DataList, output: Path, options: TrainingOptions
     training = load_training_cases(data, "training", header)
     validation = [(case, *read_case(case, value_map)) for case in data.cases("validation")]
     module = SegmentationModule(task, training, validation, options.seed, options.workers)
-    module.network.to(memory_format=torch.contiguous_format)
     best = ModelCheckpoint(folder, "best", monitor="val_dice", mode="max", save_last=True, enable_version_counter=False)
     settings = task.settings
     average = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
@@ -87,7 +87,7 @@ def train(recipe: Recipe, data: DataList, output: Path, options: TrainingOptions
         strategy=options.strategy,
         precision=settings.precision,
         max_steps=settings.steps,
-        max_time={"minutes": options.max_minutes} if options.max_minutes else None,
+        max_time=timedelta(minutes=options.max_minutes) if options.max_minutes else None,
         reload_dataloaders_every_n_epochs=1,
         gradient_clip_val=12.0,
         callbacks=[*average, best, *callbacks],
@@ -104,7 +104,9 @@ def train(recipe: Recipe, data: DataList, output: Path, options: TrainingOptions
     if not trainer.is_global_zero:
         return
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    module.network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
+    module.network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+    )
     provenance = Provenance(
         data=[DataSource(name=data.name, licence=data.licence, citation=data.citation)],
         split={name: len(cases) for name, cases in data.splits.items()},

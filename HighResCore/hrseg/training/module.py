@@ -75,7 +75,9 @@ class SegmentationModule(lightning.LightningModule):
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """One step; the loss and its parts are logged."""
         losses = self._task.loss(self.network, batch)
-        self.log_dict({f"train_{name}": value for name, value in losses.items()}, prog_bar=False, on_epoch=True, on_step=False)
+        self.log_dict(
+            {f"train_{name}": value for name, value in losses.items()}, prog_bar=False, on_epoch=True, on_step=False
+        )
         self.log("loss", losses["loss"], prog_bar=True, logger=False)
         return losses["loss"]
 

@@ -2,6 +2,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+
 from hrseg.errors import InputError
 from hrseg.evaluation.compare import bootstrap_interval, compare
 

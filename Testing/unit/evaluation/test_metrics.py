@@ -2,11 +2,12 @@ import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
 from hrseg.errors import InputError
 from hrseg.evaluation.metrics import axes_in_use, bounding_box, label_metrics
 from hrseg.geometry import Box, Grid
-from hypothesis import assume, given, settings
-from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 
 def volume(shape, *boxes, value=1):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hrseg.errors import InputError
 from hrseg.evaluation.objects import instance_metrics, object_metrics
 from hrseg.geometry import Grid

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hrseg.errors import InputError
 from hrseg.evaluation.pictures import CasePicture, contour_figure
 from hrseg.geometry import Grid

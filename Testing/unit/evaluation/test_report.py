@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+
 from hrseg.evaluation.figures import png_bytes, score_figure
 from hrseg.evaluation.pictures import CasePicture
 from hrseg.evaluation.report import pick_cases, write_report

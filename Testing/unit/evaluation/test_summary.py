@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+
 from hrseg.errors import InputError, OutputError
 from hrseg.evaluation.summary import case_mean, read_metrics, summarise, write_metrics
 
