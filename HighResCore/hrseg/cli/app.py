@@ -27,9 +27,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 2 wrong input, 3 no memory, 4 cannot write, 130 interrupted."""
-    from hrseg.cli import evaluate, models, phantom, segment, train
+    from hrseg.cli import demo, evaluate, models, phantom, segment, train
 
-    for module in (segment, models, train, evaluate, phantom):
+    for module in (segment, models, train, evaluate, phantom, demo):
         module.register(app)
     debug = "--debug" in sys.argv
     try:

@@ -13,15 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Floats, Grid
 from hrseg.image import Image, LabelMap
-from hrseg.labels import Label
 from hrseg.phantom.shapes import Piece, Solid, Tube, Wave, components
+from hrseg.structures import label
 
-LABELS = (
-    Label(1, "liver", (221, 130, 101)),
-    Label(2, "liver lesion", (144, 238, 144)),
-    Label(3, "kidneys", (185, 102, 83)),
-    Label(4, "spine", (241, 214, 145)),
-    Label(5, "vessels", (0, 151, 206)),
+LABELS = tuple(
+    label(value, structure)
+    for value, structure in enumerate(("liver", "liver_lesion", "kidneys", "spine", "vessels"), start=1)
 )
 #: Lattice points evaluated at a time: few enough for the processor's cache, some 30 MB of coordinates.
 _SLAB_POINTS = 400_000

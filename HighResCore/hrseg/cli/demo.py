@@ -1,0 +1,40 @@
+"""``hrseg demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hrseg.cli.console import console, output, progress_bar
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(demo)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("demo"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+) -> None:
+    """Segments a phantom that no model has seen and compares the result with the exact truth."""
+    with console.status("Loading libraries"):
+        from hrseg.demo import show
+        from hrseg.memory import MIB
+        from hrseg.runtime import choose_device
+    with progress_bar() as progress:
+        shown = show(folder, choose_device(device), progress)
+    table = Table(title="Dice against the exact truth", title_justify="left")
+    table.add_column("model")
+    for name in [*shown[0].dice, "mean", "seconds", "peak MiB"]:
+        table.add_column(name, justify="right")
+    for one in shown:
+        scores = [f"{value:.3f}" for value in one.dice.values()]
+        mean = f"{sum(one.dice.values()) / len(one.dice):.3f}"
+        cost = [f"{one.result.seconds['total']:.1f}", f"{one.result.peak_memory / MIB:.0f}"]
+        table.add_row(one.method.model.header.name, *scores, mean, *cost)
+    output.print(table)
+    output.print(f"Pictures (.png), segmentations and the phantom are in {folder}/", highlight=False)
