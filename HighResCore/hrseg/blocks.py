@@ -12,27 +12,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+Convolution = nn.Conv2d | nn.Conv3d
+_CONV: dict[int, type[Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _SLOPE = 0.01
 
 
-def convolution(dimension: int, cin: int, cout: int, kernel: int, *, bias: bool = True) -> nn.Module:
+def convolution(dimension: int, cin: int, cout: int, kernel: int, *, bias: bool = True) -> Convolution:
     """A convolution that keeps the spatial size (odd ``kernel``)."""
     return _CONV[dimension](cin, cout, kernel, padding=kernel // 2, bias=bias)
 
 
 def instance_norm(x: Tensor) -> Tensor:
-    """Instance normalisation without affine parameters (eps 1e-5); in place where no gradient is needed.
+    """Instance normalisation without affine parameters (eps 1e-5).
 
-    A map with a single voxel has no spread to normalise by and becomes zero.
+    A map with a single voxel has no spread to normalise by and becomes zero. Without gradients ``x`` itself is
+    overwritten, which needs less memory and time.
     """
+    count = x[0, 0].numel()
     if torch.is_grad_enabled():
-        return F.instance_norm(x) if x[0, 0].numel() > 1 else x - x
+        return F.instance_norm(x) if count > 1 else x - x
     axes = tuple(range(2, x.ndim))
-    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-    return x.sub_(mean).mul_((variance + 1e-5).rsqrt_())
+    x.sub_(x.mean(axes, keepdim=True))
+    # The root of the sum of squares, in float32: the squares themselves could be too large for half precision.
+    spread = torch.linalg.vector_norm(x, dim=axes, keepdim=True, dtype=torch.float32)
+    return x.mul_((spread.square_() / count + 1e-5).rsqrt_())
 
 
 class ResBlock(nn.Module):
@@ -47,9 +52,10 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same spatial size as ``x``."""
         y = F.leaky_relu(instance_norm(self.conv1(x)), _SLOPE, inplace=True)
-        y = instance_norm(self.conv2(y))
-        # y is not needed by its own norm's gradient, so it may be added to in place.
-        y = y + instance_norm(self.shortcut(x)) if torch.is_grad_enabled() else y.add_(instance_norm(self.shortcut(x)))
+        # As a matrix product the shortcut needs no copies of its input and output, which oneDNN would make.
+        short = torch.matmul(self.shortcut.weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
+        # In place throughout: no gradient here needs what is overwritten.
+        y = instance_norm(self.conv2(y)).add_(instance_norm(short))
         return F.leaky_relu(y, _SLOPE, inplace=True)
 
 

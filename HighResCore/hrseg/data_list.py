@@ -2,7 +2,8 @@
 
 ``{"name": ..., "labels": {"0": "background", "1": "liver"}, "training": [{"image": ..., "label": ...}],
 "validation": [...], "test": [...]}``; paths are absolute or relative to the list's folder. A case may name labels that
-nobody drew in it: ``"not_annotated": ["larynx"]``.
+nobody drew in it: ``"not_annotated": ["larynx"]``. Test rows that are a path alone, as in the Decathlon, have no truth
+and are left out.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hrseg.errors import InputError
-from hrseg.image import read_label_map
+from hrseg.geometry import Grid
+from hrseg.image import Image, LabelMap, file_stem, read_image, read_label_map
 from hrseg.labels import Label
 
 SPLITS = ("training", "validation", "test")
+#: How far apart, in voxels, image and label map may lie: programs round the geometry that they write.
+_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,15 @@ class Case:
     label: Path
     not_annotated: tuple[str, ...] = ()
 
+    def annotated(self, labels: Sequence[Label]) -> tuple[bool, ...]:
+        """Per label of a model, whether all that counts as it was drawn here."""
+        missing = {name.lower() for name in self.not_annotated}
+        return tuple(missing.isdisjoint(_sources(label)) for label in labels)
+
 
 @dataclass(frozen=True)
 class DataList:
-    """A data set: what its label values mean, and its cases by split."""
+    """A data set: what its label values mean (the background left out), and its cases by split."""
 
     name: str
     labels: dict[int, str]
@@ -55,37 +63,38 @@ class DataList:
         """The cases of a split. Raises InputError when there are none."""
         if not self.splits.get(split):
             filled = [f"{name} ({len(cases)})" for name, cases in self.splits.items() if cases]
-            raise InputError(f'The data list "{self.name}" has no cases in "{split}"; it has {", ".join(filled)}.')
+            raise InputError(
+                f'The data list "{self.name}" has no cases with labels in "{split}"; '
+                f"it has {', '.join(filled) or 'none at all'}."
+            )
         return self.splits[split]
 
     def value_map(self, labels: Sequence[Label]) -> dict[int, int]:
-        """From values in the label files to a model's values, matched by name; what is not listed is background.
+        """From each value in the label files to a model's value, matched by name; 0 for what the model does not know.
 
         Raises:
-            InputError: a model's label that the list does not have.
+            InputError: labels of the model that the list does not have.
         """
-        by_name = {name.lower(): value for value, name in self.labels.items()}
-        result = {}
-        for label in labels:
-            for source in label.sources or (label.name,):
-                if source.lower() not in by_name:
-                    raise InputError(
-                        f'The data list "{self.name}" has no label "{source}"; '
-                        f"it has {', '.join(self.labels.values())}."
-                    )
-                result[by_name[source.lower()]] = label.value
-        return result
+        wanted = {source: label.value for label in labels for source in _sources(label)}
+        names = {value: name.lower() for value, name in self.labels.items()}
+        unknown = sorted(wanted.keys() - names.values())
+        if unknown:
+            raise InputError(
+                f'The data list "{self.name}" has no label "{", ".join(unknown)}"; '
+                f"it has {', '.join(self.labels.values())}."
+            )
+        return {value: wanted.get(name, 0) for value, name in names.items()}
 
 
 def read_data_list(path: str | os.PathLike[str]) -> DataList:
-    """The data list in a JSON file. All bad rows are reported together, before anything else happens.
+    """The data list in a JSON file. All bad rows are reported together; the images are not opened yet.
 
     Raises:
         InputError: no such file, not a data list, or rows that cannot be used.
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f'Cannot read the data list "{path}": {error.strerror}; check the path.') from error
     except ValueError as error:
@@ -97,7 +106,7 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
     labels = _read_labels(content["labels"], problems)
     _check_unique(splits, problems)
     _check_not_annotated(splits, labels, problems)
-    raise_together(path, problems)
+    raise_problems(str(path), problems)
     text = {key: str(content.get(key, "")) for key in ("name", "licence", "license", "citation", "reference")}
     return DataList(
         text["name"] or path.stem,
@@ -108,27 +117,35 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
     )
 
 
-def raise_together(path: os.PathLike[str] | str, problems: list[str]) -> None:
-    """Raises one InputError that lists all problems, if there are any."""
-    if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems[:50])
-        more = f"\n  ... and {len(problems) - 50} more" if len(problems) > 50 else ""
-        raise InputError(f'The data list "{path}" has {len(problems)} problems; mend these rows:\n{listed}{more}')
+def read_case(case: Case, value_map: dict[int, int]) -> tuple[Image, LabelMap]:
+    """Image and true label map of a case, in a model's values; see :meth:`DataList.value_map`.
 
-
-def read_labels_of(case: Case, value_map: dict[int, int]) -> tuple[Any, NDArray[np.uint8]]:
-    """Grid and label values of a case in a model's values."""
-    label_map = read_label_map(case.label)
-    values = np.zeros(label_map.array.shape, dtype=np.uint8)
+    Raises:
+        InputError: files that cannot be read, that do not lie on the same voxels, or values that are not in the list.
+    """
+    image, truth = read_image(case.image), read_label_map(case.label)
+    if not truth.grid.matches(image.grid, _TOLERANCE):
+        raise InputError(
+            f"its label map {_geometry(truth.grid)} does not lie on its image's voxels {_geometry(image.grid)}; "
+            "resample it to them."
+        )
+    known = np.isin(truth.array, [0, *value_map])
+    if not known.all():
+        odd = ", ".join(map(str, np.unique(truth.array[~known])[:5]))
+        raise InputError(f'its label map has values that are not among the "labels" of the list: {odd}')
+    values = np.zeros(truth.array.shape, dtype=np.uint8)
     for source, value in value_map.items():
-        values[label_map.array == source] = value
-    return label_map.grid, values
+        values[truth.array == source] = value
+    return image, LabelMap(values, image.grid)
 
 
-def annotated_labels(case: Case, labels: Sequence[Label]) -> list[bool]:
-    """Per label of a model, whether all that counts as it was drawn in this case."""
-    missing = {name.lower() for name in case.not_annotated}
-    return [not missing & {name.lower() for name in (label.sources or (label.name,))} for label in labels]
+def raise_problems(name: str, problems: Sequence[str]) -> None:
+    """Raises one InputError that lists all problems of a data list, if there are any."""
+    if problems:
+        shown = [f"\n  - {problem}" for problem in problems[:50]]
+        if len(problems) > len(shown):
+            shown.append(f"\n  ... and {len(problems) - len(shown)} more")
+        raise InputError(f'The data list "{name}" cannot be used; mend these rows:{"".join(shown)}')
 
 
 def _read_split(rows: Any, split: str, folder: Path, problems: list[str]) -> list[Case]:
@@ -138,47 +155,62 @@ def _read_split(rows: Any, split: str, folder: Path, problems: list[str]) -> lis
     cases = []
     for number, row in enumerate(rows):
         place = f"{split} row {number + 1}"
-        if not isinstance(row, dict) or not isinstance(row.get("image"), str) or not isinstance(row.get("label"), str):
-            problems.append(f'{place}: must have "image" and "label", found {str(row)[:80]}')
+        if split == "test" and isinstance(row, str):
             continue
-        files = {key: folder / row[key] for key in ("image", "label")}
-        for key, file in files.items():
-            if not file.exists():
-                problems.append(f'{place}: there is no {key} "{file}"')
+        if not isinstance(row, dict) or not isinstance(row.get("image"), str) or not isinstance(row.get("label"), str):
+            problems.append(f'{place}: must have the paths "image" and "label", found {str(row)[:80]}')
+            continue
         missing = row.get("not_annotated", [])
-        name = str(row.get("name") or _name(files["image"]))
-        cases.append(Case(name, files["image"], files["label"], tuple(str(m) for m in missing)))
+        if not isinstance(missing, list) or not all(isinstance(name, str) for name in missing):
+            problems.append(f'{place}: "not_annotated" must be a list of label names, found {missing!r}')
+            continue
+        image, label = folder / row["image"], folder / row["label"]
+        problems.extend(f'{place}: there is no file "{file}"' for file in (image, label) if not file.exists())
+        cases.append(Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing)))
     return cases
 
 
 def _read_labels(values: dict[str, Any], problems: list[str]) -> dict[int, str]:
     labels = {}
     for value, name in values.items():
-        if not value.isdigit() or not isinstance(name, str):
+        if not value.isdecimal() or not isinstance(name, str):
             problems.append(f'labels: "{value}": {name!r} must be a whole number and a name')
         elif int(value):
             labels[int(value)] = name
+    names = Counter(name.lower() for name in labels.values())
+    problems.extend(f'labels: {count} values have the name "{name}"' for name, count in names.items() if count > 1)
     return labels
 
 
 def _check_unique(splits: dict[str, list[Case]], problems: list[str]) -> None:
-    for what, counts in (
-        ("case name", Counter(case.name for cases in splits.values() for case in cases)),
-        ("image", Counter(str(case.image.resolve()) for cases in splits.values() for case in cases)),
-    ):
-        problems.extend(f'the {what} "{value}" stands in {count} rows' for value, count in counts.items() if count > 1)
+    cases = [case for split in splits.values() for case in split]
+    images = Counter(case.image.resolve() for case in cases)
+    problems.extend(f'the image "{image}" stands in {count} rows' for image, count in images.items() if count > 1)
+    names = Counter(case.name for case in cases if images[case.image.resolve()] == 1)
+    problems.extend(
+        f'{count} rows have the name "{name}"; give each row a "name" of its own'
+        for name, count in names.items()
+        if count > 1
+    )
 
 
 def _check_not_annotated(splits: dict[str, list[Case]], labels: dict[int, str], problems: list[str]) -> None:
     known = {name.lower() for name in labels.values()}
-    for cases in splits.values():
-        for case in cases:
-            problems.extend(
-                f'case "{case.name}": not_annotated names "{name}", which is no label of the list'
-                for name in case.not_annotated
-                if name.lower() not in known
-            )
+    problems.extend(
+        f'case "{case.name}": not_annotated names "{name}", which is no label of the list'
+        for cases in splits.values()
+        for case in cases
+        for name in case.not_annotated
+        if name.lower() not in known
+    )
 
 
-def _name(image: Path) -> str:
-    return image.name.split(".")[0]
+def _sources(label: Label) -> list[str]:
+    """Names in data lists that count as a label, in lower case."""
+    return [name.lower() for name in label.sources or (label.name,)]
+
+
+def _geometry(grid: Grid) -> str:
+    size, spacing = ("x".join(f"{n:.4g}" for n in reversed(numbers)) for numbers in (grid.shape, grid.spacing))
+    place = ", ".join(f"{n:.4g}" for n in grid.to_world((0, 0, 0)))
+    return f"({size} voxels of {spacing} mm, {grid.orientation} from {place})"

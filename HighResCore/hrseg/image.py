@@ -91,7 +91,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
             folder without exactly one evenly spaced DICOM series.
     """
     path = Path(path)
-    return image_from_itk(read_itk(path), name=_stem(path))
+    return image_from_itk(read_itk(path), name=file_stem(path))
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
@@ -187,6 +187,16 @@ def check_folder(path: Path) -> None:
         raise _output_error(path, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, if missing. Raises OutputError when that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f'Cannot make the folder "{folder}": {error.strerror}. Choose one that is writable.'
+        ) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; renamed to ``path`` on success, removed on failure.
@@ -234,7 +244,8 @@ def _grid_of_itk(itk: sitk.Image) -> Grid:
     return Grid((size[2], size[1], size[0]), _LPS_TO_RAS @ affine)
 
 
-def _stem(path: Path) -> str:
+def file_stem(path: Path) -> str:
+    """The name of an image file without its folder and ending: ``a.b`` of ``x/a.b.nii.gz``."""
     name = path.name
     suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if name.lower().endswith(s)), "")
     return name[: len(name) - len(suffix)] or name

@@ -18,14 +18,17 @@ from hrseg.errors import InputError
 
 #: What NIfTI files have before the voxels when ITK writes them: the header and an empty extension.
 _NIFTI_HEADER = 352
+#: Their codes of floating-point numbers, as numpy has them.
+_NIFTI_FLOATS = {"16": "f4", "64": "f8"}
+_CHUNK = 2**24
 
 
 def read_itk(path: Path) -> sitk.Image:
     """The image in a file, or in a folder with one DICOM series, of two or three dimensions.
 
     Raises:
-        InputError: no such file, not an image, incomplete, more than three dimensions, overlapping segments, or a
-            folder without exactly one evenly spaced DICOM series.
+        InputError: no such file, not an image, incomplete, NaN in NIfTI, more than three dimensions, overlapping
+            segments, or a folder without exactly one evenly spaced DICOM series.
     """
     if not path.exists():
         raise InputError(f'There is no file "{path}"; check the path.')
@@ -79,6 +82,8 @@ def _read_file(file: Path, path: Path) -> sitk.Image:
         raise InputError(f'The image "{path}" has {dimension} dimensions {size}; save one volume of it as a 3D file.')
     if _is_nifti(file) and not _is_complete(file, _nifti_bytes(reader)):
         raise InputError(f'The file "{path}" is incomplete or damaged; copy or download it again.')
+    if _is_nifti(file) and (bad := _count_not_finite(file, reader)):
+        raise InputError(f'The image "{path}" has {bad} voxels that are NaN or infinite; replace them by numbers.')
     return reader.Execute()
 
 
@@ -167,12 +172,28 @@ def _is_complete(path: Path, expected: int) -> bool:
     return _gzip_size(path) >= expected
 
 
+def _count_not_finite(path: Path, reader: sitk.ImageFileReader) -> int:
+    """How many values of a NIfTI file are NaN or infinite. ITK turns them into zeros, silently."""
+    kind = _NIFTI_FLOATS.get(reader.GetMetaData("datatype"))
+    if kind is None:
+        return 0
+    count = 0
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+        order = "<" if int.from_bytes(stream.read(4), "little") < 2**16 else ">"
+        stream.seek(int(float(reader.GetMetaData("vox_offset"))))
+        left = _nifti_bytes(reader) - stream.tell()
+        while chunk := stream.read(min(left, _CHUNK)):
+            left -= len(chunk)
+            count += int(np.count_nonzero(~np.isfinite(np.frombuffer(chunk, order + kind))))
+    return count
+
+
 def _gzip_size(path: Path) -> int:
     """Uncompressed size of a gzip file, 0 when it is damaged."""
     total = 0
     try:
         with gzip.open(path) as stream:
-            while chunk := stream.read(2**24):
+            while chunk := stream.read(_CHUNK):
                 total += len(chunk)
     except (EOFError, OSError, zlib.error):
         return 0

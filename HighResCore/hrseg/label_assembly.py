@@ -1,11 +1,11 @@
 """From probabilities on a working grid, slab by slab, to a label map on the image's own grid.
 
-Only two working slices and one output slice of probabilities exist at a time, whatever the size of the volume.
+Of the probabilities, only two slabs and one output slice exist at a time, whatever the size of the volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -22,65 +22,80 @@ class LabelAssembly:
     Args:
         prepared: where the working grid lies in the image.
         classes: number of classes, the background (0) included.
-        keep_probability: also keep the probability of each label, float32 (classes - 1, K, J, I).
+        keep_probability: also keep the probability of each label.
+        axis: of the working grid (K, J, I), along which the slabs follow each other; a 2D image has its slabs along J.
     """
 
-    def __init__(self, prepared: Prepared, classes: int, *, keep_probability: bool = False) -> None:
-        self._prepared = prepared
-        self._size = prepared.subject.shape
-        self._labels = np.zeros(self._size, dtype=np.uint8)
-        self._probability = np.zeros([classes - 1, *self._size], dtype=np.float32) if keep_probability else None
-        step = prepared.grid.shape[0] / self._size[0]
-        top = prepared.grid.shape[0] - 1
-        #: Position of each output slice among the working slices.
-        self._positions = np.clip((np.arange(self._size[0]) + 0.5) * step - 0.5, 0, top)
+    def __init__(self, prepared: Prepared, classes: int, *, keep_probability: bool = False, axis: int = 0) -> None:
+        shape = prepared.oriented.reoriented(prepared.change.inverse).shape
+        self._labels = np.zeros(shape, dtype=np.uint8)
+        self._probability = np.zeros((classes - 1, *shape), dtype=np.float32) if keep_probability else None
+        self._label_slices = _working_view(self._labels, prepared, axis)
+        self._probability_slices = (
+            None if self._probability is None else _working_view(self._probability, prepared, axis)
+        )
+        self._positions = _positions(prepared.grid.shape[axis], prepared.subject.shape[axis])
         self._next = 0
         self._last: tuple[int, Tensor] | None = None
 
     def add(self, start: int, slab: Tensor) -> None:
-        """The next slab: probabilities (classes, thickness, J, I) of the working slices from ``start`` on."""
+        """The next slab: probabilities (classes, thickness, ...) of the working slices from ``start`` on.
+
+        The dots stand for the two other axes in their order.
+        """
         if self._last is not None:
             start, slab = self._last[0], torch.cat([self._last[1], slab], dim=1)
         end = start + slab.shape[1] - 1
-        while self._next < self._size[0] and self._positions[self._next] <= end:
+        while self._next < len(self._positions) and self._positions[self._next] <= end:
             self._put(self._next, _slice_at(slab, self._positions[self._next] - start))
             self._next += 1
         self._last = (end, slab[:, -1:].clone())
 
     def labels(self) -> NDArray[np.uint8]:
         """The label map in the image's own orientation and full field of view, (K, J, I)."""
-        return self._restore(self._labels[None])[0]
+        return self._labels
 
     def probability(self) -> NDArray[np.float32] | None:
-        """The labels' probabilities likewise, (labels, K, J, I), where they were kept."""
-        return None if self._probability is None else self._restore(self._probability)
+        """The labels' probabilities likewise, (labels, K, J, I), where they were kept; 0 outside the subject."""
+        return self._probability
 
-    def _put(self, k: int, values: Tensor) -> None:
-        if values.shape[1:] != self._size[1:]:
-            values = F.interpolate(values[None], self._size[1:], mode="bilinear", align_corners=False)[0]
-        self._labels[k] = values.argmax(dim=0).to(torch.uint8).numpy()
-        if self._probability is not None:
-            self._probability[:, k] = values[1:].numpy()
-
-    def _restore(self, array: NDArray) -> NDArray:
-        prepared = self._prepared
-        full = np.zeros([array.shape[0], *prepared.oriented.shape], dtype=array.dtype)
-        full[(..., *prepared.subject.slices)] = array
-        return np.ascontiguousarray(prepared.change.inverse.apply(full))
+    def _put(self, number: int, values: Tensor) -> None:
+        size = self._label_slices.shape[1:]
+        if values.shape[1:] != size:
+            values = F.interpolate(values[None], size, mode="bilinear", align_corners=False)[0]
+        self._label_slices[number] = values.argmax(dim=0).to(torch.uint8).numpy()
+        if self._probability_slices is not None:
+            self._probability_slices[:, number] = values[1:].numpy()
 
 
 def assemble(
-    slabs: Iterator[tuple[int, Tensor]], prepared: Prepared, classes: int, *, keep_probability: bool = False
+    slabs: Iterable[tuple[int, Tensor]],
+    prepared: Prepared,
+    classes: int,
+    *,
+    keep_probability: bool = False,
+    axis: int = 0,
 ) -> LabelAssembly:
-    """All slabs of a volume assembled."""
-    assembly = LabelAssembly(prepared, classes, keep_probability=keep_probability)
+    """All slabs of a volume assembled; see :class:`LabelAssembly`."""
+    assembly = LabelAssembly(prepared, classes, keep_probability=keep_probability, axis=axis)
     for start, slab in slabs:
         assembly.add(start, slab)
     return assembly
 
 
+def _working_view(array: NDArray, prepared: Prepared, axis: int) -> NDArray:
+    """The subject in ``array`` (..., K, J, I) as the model sees it, ``axis`` first of the three: a view to write to."""
+    subject = prepared.change.apply(array)[(..., *prepared.subject.slices)]
+    return np.moveaxis(subject, axis - 3, -3)
+
+
+def _positions(working: int, output: int) -> NDArray[np.float64]:
+    """Position of each output slice among the working slices; both cover the same field of view."""
+    return np.clip((np.arange(output) + 0.5) * (working / output) - 0.5, 0, working - 1)
+
+
 def _slice_at(slab: Tensor, position: float) -> Tensor:
-    """Linear interpolation between two slices of (classes, thickness, J, I)."""
+    """Linear interpolation between two slices of (classes, thickness, ...)."""
     low = int(position)
     part = float(position - low)
     return slab[:, low] if part < 1e-6 else torch.lerp(slab[:, low], slab[:, low + 1], part)

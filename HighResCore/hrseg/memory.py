@@ -6,6 +6,7 @@ import ctypes
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,29 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from hrseg.errors import OutOfMemory
+
 MIB = 2**20
+GIB = 2**30
 _M_MMAP_THRESHOLD = -3
 # Linux tells by itself; elsewhere psutil is among the requirements.
 _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
 _CLEAR = Path("/proc/self/clear_refs")
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def return_freed_memory() -> None:
-    """Makes the C library give large blocks back to the system as soon as they are freed.
+    """Makes the C library give freed memory back to the system: what it holds now, and large blocks from now on.
 
     By default glibc keeps blocks below 32 MiB, and their fragments can double the peak of a job, unforeseeably.
     """
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt:
-            mallopt(_M_MMAP_THRESHOLD, MIB)
+        library = ctypes.CDLL(None)
+        # Other C libraries than glibc lack these.
+        if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+            library.mallopt(_M_MMAP_THRESHOLD, MIB)
+            library.malloc_trim(0)
 
 
 class PeakMemory:
@@ -41,18 +48,21 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self._base = torch.cuda.memory_allocated(device)
+        self._base = torch.cuda.memory_allocated(device) if device.type == "cuda" else resident()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the peak, but not where it began."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
         else:
-            _reset_high_water()
-            self._base = resident()
+            with suppress(OSError):
+                _CLEAR.write_text("5")
 
     def bytes(self) -> int:
-        """Bytes above the beginning, at the highest point since."""
-        if self._device.type == "cuda":
-            return max(0, torch.cuda.max_memory_allocated(self._device) - self._base)
-        return max(0, high_water() - self._base)
+        """Bytes above the beginning, at the highest point since the last :meth:`restart`."""
+        cuda = self._device.type == "cuda"
+        return max(0, (torch.cuda.max_memory_allocated(self._device) if cuda else high_water()) - self._base)
 
 
 def resident() -> int:
@@ -84,19 +94,29 @@ def available(device: torch.device) -> int:
     return min(_main_memory_available(), _cgroup_headroom())
 
 
+def check_room(need: int, room: int) -> None:
+    """Raises OutOfMemory when more bytes are needed than may be used."""
+    if need > room:
+        raise OutOfMemory(
+            f"This needs about {need / GIB:.2f} GiB of memory, but {max(0, room) / GIB:.2f} GiB may be used; "
+            "close other programs, allow more, or choose a smaller image or model."
+        )
+
+
 def cpu_network_bytes(activations: int) -> int:
     """Resident bytes that a network needs on the CPU, from its :func:`activation_peak`.
 
-    Beyond the tensors, oneDNN makes reordered copies and scratch space per thread, and the first run loads code and
-    warms caches. Both terms were measured over widths and sizes with one and two threads.
+    Beyond the tensors, oneDNN makes reordered copies, and the first run loads code. Both terms were measured over
+    widths and sizes, with one, two and four threads.
     """
-    return int(1.6 * activations) + 100 * MIB
+    return int(1.05 * activations) + 56 * MIB
 
 
 def activation_peak(work: Callable[[], Any]) -> int:
-    """Bytes of tensors alive at the highest point of ``work``, run on ``meta`` tensors: nothing is computed.
+    """Bytes of tensors alive at the highest point of ``work``, which is run without gradients.
 
-    Tensors made outside ``work`` (weights, inputs) do not count.
+    Tensors made outside ``work`` (weights, inputs) do not count. What a network needs for an image grows with the
+    number of voxels, so that running it on a small one tells what a large one will need.
     """
     with _LiveBytes() as live, torch.no_grad():
         work()
@@ -109,30 +129,29 @@ class _LiveBytes(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
-        self._known: weakref.WeakSet = weakref.WeakSet()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise torch imports its compiler, which takes seconds and 80 MB.
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        inputs = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        # A view, or a result in place, shares the storage of an input.
+        known = {storage._cdata for storage in _storages((args, kwargs))}
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in inputs:
-                self._count(tensor.untyped_storage())
+        for storage in _storages(result):
+            if storage._cdata not in known:
+                self._add(storage.nbytes())
+                weakref.finalize(storage, self._add, -storage.nbytes())
         return result
 
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        self.now += storage.nbytes()
+    def _add(self, count: int) -> None:
+        self.now += count
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._release, storage.nbytes())
-
-    def _release(self, count: int) -> None:
-        self.now -= count
 
 
-def _reset_high_water() -> None:
-    try:
-        _CLEAR.write_text("5")
-    except OSError:
-        return
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
 def _kilobytes(file: Path, key: str) -> int:
@@ -149,9 +168,11 @@ def _main_memory_available() -> int:
 
 
 def _cgroup_headroom() -> int:
-    """What a container's limit leaves, where there is one."""
+    """What a container's limit leaves, where there is one; cached files can be dropped."""
     try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        return limit - int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        counters = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        return limit - used + int(counters["inactive_file"])
+    except (OSError, ValueError, KeyError):
         return sys.maxsize

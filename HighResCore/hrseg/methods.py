@@ -92,7 +92,8 @@ class Method(ABC):
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
         """Bytes of the device's memory that :meth:`segment` will need in the largest chunks that it would use there.
 
-        Neither the image itself nor the loaded model count. Nothing is computed but the subject's place.
+        Neither the image itself nor the loaded model count. It takes a moment: little more is computed than the
+        subject's place.
         """
 
     @classmethod

@@ -6,20 +6,25 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import hrseg
-from hrseg.errors import ModelError
+from hrseg.errors import InputError, ModelError
+from hrseg.geometry import Grid
 from hrseg.image import replacing
 from hrseg.labels import Label
-from hrseg.model_header import METADATA_KEY, SUFFIX, read_header, read_safetensors_json
+from hrseg.model_header import METADATA_KEY, NAME_PATTERN, SUFFIX, read_header, read_tensor_table
 
 MAX_PARAMETERS = 500_000_000
+#: Types of numbers that weights may be stored in, as safetensors names them.
+_STORED_TYPES = ("F16", "BF16", "F32", "F64")
 PositiveMm = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -30,9 +35,11 @@ class Strict(BaseModel):
 
 
 class Intensity(Strict):
-    """How grey values become network input: ``window`` maps low..high to 0..1 and clips (CT, in HU; 8-bit images);
-    ``percentile`` does so between two percentiles of the image; ``zscore`` subtracts the mean and divides by the
-    standard deviation. The last two are per channel, within the subject where it is cropped.
+    """How grey values become network input.
+
+    ``window`` maps low..high to 0..1 and clips (CT, in HU; 8-bit images); ``percentile`` does so between the
+    percentiles low and high; ``zscore`` subtracts the mean and divides by the standard deviation. The last two are per
+    channel, within the subject where it is cropped.
     """
 
     kind: Literal["window", "percentile", "zscore"]
@@ -41,8 +48,12 @@ class Intensity(Strict):
 
     @model_validator(mode="after")
     def _ordered(self) -> Intensity:
+        if self.kind == "window" and not {"low", "high"} <= self.model_fields_set:
+            raise ValueError("a window needs low and high")
         if self.low >= self.high:
             raise ValueError(f"low {self.low} must be below high {self.high}")
+        if self.kind == "percentile" and not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"the percentiles {self.low} and {self.high} must be 0 to 100")
         return self
 
 
@@ -57,11 +68,21 @@ class Preprocessing(Strict):
         intensity: normalisation of grey values.
     """
 
-    orientation: Annotated[str, Field(pattern="^[RLAPSI]{3}$")] | None = None
+    orientation: str | None = None
     spacing: tuple[PositiveMm, PositiveMm, PositiveMm] | None = None
     subject_above: float | None = None
     subject_margin: Annotated[float, Field(ge=0, le=1000)] = 6.0
     intensity: Intensity
+
+    @field_validator("orientation")
+    @classmethod
+    def _names_three_axes(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                Grid.from_spacing((1, 1, 1)).reorientation(value)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return value
 
 
 class DataSource(Strict):
@@ -88,9 +109,9 @@ class Header(Strict):
     """What a model file says of itself. ``network`` and ``inference`` are checked by the method."""
 
     format_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     title: str = ""
-    method: str
+    method: Annotated[str, Field(max_length=80)]
     dimension: Literal[2, 3]
     channels: Annotated[list[str], Field(min_length=1, max_length=16)]
     labels: Annotated[list[Label], Field(min_length=1, max_length=254)]
@@ -104,9 +125,17 @@ class Header(Strict):
     created_with: str = ""
 
     @model_validator(mode="after")
-    def _labels_in_order(self) -> Header:
+    def _consistent(self) -> Header:
         if [label.value for label in self.labels] != list(range(1, len(self.labels) + 1)):
             raise ValueError("label values must be 1, 2, 3 ... in order")
+        names = [label.name for label in self.labels]
+        if "" in names or len(set(names)) < len(names):
+            raise ValueError(f"label names must be different and not empty, not {names}")
+        for label in self.labels:
+            if not all(0 <= part <= 255 for part in label.color):
+                raise ValueError(f'the color {label.color} of "{label.name}" must be three numbers from 0 to 255')
+        if self.dimension == 2 and self.preprocessing.orientation:
+            raise ValueError("a 2D model takes arrays as they come, without an orientation")
         return self
 
     @property
@@ -147,16 +176,11 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     method = method_class(header.method)
     with torch.device("meta"):
         network = method.build(header)
-    expected = {name: list(value.shape) for name, value in network.state_dict().items()}
-    table, _, _ = read_safetensors_json(path)
-    found = {name: entry.get("shape") for name, entry in table.items()}
-    _compare(path, expected, found)
-    if sum(value.numel() for value in network.state_dict().values()) > MAX_PARAMETERS:
-        raise ModelError(f'The model "{path}" is larger than {MAX_PARAMETERS:,} parameters, which is not supported.')
+    _check_tensors(path, network.state_dict())
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-    except Exception as error:
-        raise ModelError(f'The tensors of the model "{path}" cannot be read: {error}.') from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f'The tensors of the model "{path}" are damaged; copy or download it again.') from error
     bad = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
     if bad:
         raise ModelError(
@@ -167,18 +191,15 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
 
 def save_model(path: str | os.PathLike[str], header: Header, network: nn.Module, *, half: bool = True) -> None:
-    """Writes a model file in one step, its floats in half precision unless told otherwise.
+    """Writes a model file in one step, its weights in half precision unless told otherwise or too large for that.
 
     Raises:
         ModelError: a name without ``.safetensors``.
         OutputError: the file cannot be written.
     """
     made = {"created_with": f"HighResSegmentation {hrseg.__version__}, torch {torch.__version__}"}
-    kind = torch.float16 if half else torch.float32
-    tensors = {
-        name: (value.to(kind) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: _half(value) if half else value for name, value in weights.items()}
     write_model(path, header.model_copy(update=made), tensors)
 
 
@@ -187,7 +208,10 @@ def write_model(path: str | os.PathLike[str], header: Header, tensors: dict[str,
     path = Path(path)
     check_model_path(path)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={METADATA_KEY: header.model_dump_json(exclude_none=True)})
+        try:
+            save_file(tensors, temporary, metadata={METADATA_KEY: header.model_dump_json(exclude_none=True)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def check_model_path(path: Path) -> None:
@@ -205,21 +229,36 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, in one line that names the place and quotes the value."""
     problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "header"
-    value = repr(problem["input"])
-    return f"{place}: {problem['msg']} (found {value[:80]}{'…' if len(value) > 80 else ''})"
+    place = ".".join(str(part) for part in problem["loc"])
+    text = f"{place}: " * bool(place) + problem["msg"].removeprefix("Value error, ")
+    # Where something is missing, or does not fit the rest, the value would be all that is around it.
+    return text if isinstance(problem["input"], dict) else f"{text} (found {short(problem['input'])})"
 
 
-def _compare(path: str | os.PathLike[str], expected: dict[str, list[int]], found: dict[str, Any]) -> None:
-    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    if missing or extra:
+def _half(weight: torch.Tensor) -> torch.Tensor:
+    half = weight.half()
+    return half if half.isfinite().all() else weight
+
+
+def _check_tensors(path: str | os.PathLike[str], expected: dict[str, torch.Tensor]) -> None:
+    """Raises ModelError unless the file's tensors are those of a network, judged without reading them."""
+    count = sum(value.numel() for value in expected.values())
+    if count > MAX_PARAMETERS:
         raise ModelError(
-            f'The tensors of the model "{path}" do not fit its network: {len(missing)} missing '
-            f"(first: {missing[:1]}), {len(extra)} unknown (first: {extra[:1]}); train it again."
+            f'The network of the model "{path}" has {count:,} parameters, but at most {MAX_PARAMETERS:,} are '
+            "supported; train a narrower one."
         )
-    for name, shape in expected.items():
-        if shape != found[name]:
+    found, _ = read_tensor_table(path)
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or unknown:
+        raise ModelError(
+            f'The tensors of the model "{path}" do not fit its network: missing {short(missing)}, '
+            f"unknown {short(unknown)}; train it again."
+        )
+    for name, value in expected.items():
+        shape, kind = found[name].get("shape"), found[name].get("dtype")
+        if shape != list(value.shape) or kind not in _STORED_TYPES:
             raise ModelError(
-                f'The tensor "{name}" of the model "{path}" has the shape {found[name]}, expected {shape}; '
-                "train it again."
+                f'The tensor "{name}" of the model "{path}" is {short(kind)} of the shape {short(shape)}, but '
+                f"{list(value.shape)} of one of the types {', '.join(_STORED_TYPES)} was expected; train it again."
             )

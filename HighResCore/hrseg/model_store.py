@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class StoredModel:
     @property
     def name(self) -> str:
         """The name by which it is chosen."""
-        return str(self.header.get("name", self.path.stem))
+        return self.header.get("name", self.path.stem)
 
 
 def model_folders() -> list[Path]:
@@ -95,10 +96,12 @@ def add_model(path: Path, *, replace: bool = False) -> Path:
     except OSError as error:
         raise OutputError(f'Cannot write "{target}": {error.strerror}.') from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return target
 
 
 def _files() -> Iterator[Path]:
     for folder in model_folders():
-        yield from sorted(folder.glob(f"*{SUFFIX}"))
+        # Names with a dot in front are files that are still being written.
+        yield from sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))

@@ -5,16 +5,23 @@ The way back is exact for orientation and crop. It is the same for every method.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError
-from hrseg.geometry import Box, Grid, Reorientation
+from hrseg.geometry import Box, Grid, Reorientation, Shape
 from hrseg.image import Image
+from hrseg.memory import check_room
 from hrseg.model_file import Header, Intensity, Preprocessing
 from hrseg.resample import resample
+
+#: Voxels that percentiles are taken from, at most.
+_SAMPLE = 2**21
+#: Bytes that resampling and percentiles use besides, at most.
+_WORK = 2**23
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,25 @@ class Prepared:
     oriented: Grid
 
 
-def prepare(image: Image, header: Header) -> Prepared:
+def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
     """The image as the model's network wants it.
+
+    Args:
+        image: in any orientation.
+        header: of the model.
+        room: bytes of main memory that may be used for it.
 
     Raises:
         InputError: wrong number of dimensions or channels, NaN, a constant image, or one without a subject.
+        OutOfMemory: ``room`` does not suffice.
     """
     image = check(image, header)
     change, oriented, subject, grid = locate(image, header.preprocessing)
-    array = resample(oriented.array[(..., *subject.slices)], oriented.grid.crop(subject), grid)
-    return Prepared(normalise(array, header.preprocessing.intensity), grid, change, subject, oriented.grid)
+    if room is not None:
+        check_room(preparing_bytes(image, subject, grid), room)
+    array = _resized(oriented.array[(..., *subject.slices)], grid.shape)
+    normalise(array, header.preprocessing.intensity)
+    return Prepared(array, grid, change, subject, oriented.grid)
 
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:
@@ -54,7 +70,11 @@ def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image,
     oriented = image.reoriented(change)
     subject = _subject(oriented, settings.subject_above, settings.subject_margin)
     grid = oriented.grid.crop(subject)
-    return change, oriented, subject, grid.with_spacing(settings.spacing) if settings.spacing else grid
+    if settings.spacing:
+        # A single slice stays one, however thick it is.
+        spacing = (grid.spacing[0], *settings.spacing[1:]) if image.is_2d else settings.spacing
+        grid = grid.with_spacing(spacing)
+    return change, oriented, subject, grid
 
 
 def check(image: Image, header: Header) -> Image:
@@ -74,43 +94,81 @@ def check(image: Image, header: Header) -> Image:
             "choose a volume with at least 2 voxels along each axis."
         )
     wanted = len(header.channels)
-    if image.channels != wanted:
-        if image.channels != 1 or wanted != 3:
-            raise InputError(
-                f'The model "{header.name}" needs {wanted} channels ({", ".join(header.channels)}), '
-                f'but "{image.name}" has {image.channels}.'
-            )
-        image = Image(np.broadcast_to(image.array, (wanted, *image.grid.shape)), image.grid, image.name)
+    if image.channels != wanted and (image.channels, wanted) != (1, 3):
+        raise InputError(
+            f'The model "{header.name}" takes images with {wanted} channel{"s" * (wanted > 1)} '
+            f'({", ".join(header.channels)}), but "{image.name}" has {image.channels}; choose another image or model.'
+        )
     image.check_finite()
     if image.array.min() == image.array.max():
         raise InputError(
-            f'The image "{image.name}" is constant (every voxel is {image.array.flat[0]}); there is nothing to segment.'
+            f'The image "{image.name}" is constant (every voxel is {image.array.flat[0]}); choose another image.'
         )
-    return image
+    return replace(image, array=np.broadcast_to(image.array, (wanted, *image.grid.shape)))
 
 
-def normalise(array: NDArray[np.float32], intensity: Intensity) -> NDArray[np.float32]:
-    """``array`` (C, K, J, I) with normalised grey values; see :class:`Intensity`."""
-    result = np.empty_like(array)
-    for channel, values in enumerate(array):
+def normalise(array: NDArray[np.float32], intensity: Intensity) -> None:
+    """Normalises the grey values of ``array`` (C, K, J, I) in place; see :class:`Intensity`.
+
+    A constant channel becomes zero, or a constant between 0 and 1 under ``window``.
+    """
+    for values in array:
         if intensity.kind == "zscore":
-            np.divide(values - values.mean(), max(float(values.std()), 1e-6), out=result[channel])
-            continue
-        low, high = intensity.low, intensity.high
-        if intensity.kind == "percentile":
-            low, high = np.percentile(values, [low, high])
-        np.clip((values - low) / max(high - low, 1e-6), 0, 1, out=result[channel])
-    return result
+            offset, scale = _mean_and_spread(values)
+        else:
+            offset, high = intensity.low, intensity.high
+            if intensity.kind == "percentile":
+                offset, high = _percentiles(values, offset, high)
+            scale = high - offset
+        values -= offset
+        values /= scale
+        if intensity.kind != "zscore":
+            np.clip(values, 0, 1, out=values)
 
 
 def preparing_bytes(image: Image, subject: Box, grid: Grid) -> int:
     """Bytes that :func:`prepare` needs at its peak, beyond the image, with what it returns."""
-    channels, inside = image.channels, subject.size
-    reoriented_copy = image.array.itemsize * channels * inside
-    working = 4 * channels * grid.size
-    # Axis by axis the array goes from the subject's size to the working size; input and output of a step coexist.
-    largest = 4 * channels * max(inside, grid.size)
-    return max(2 * largest, 2 * working) + reoriented_copy
+    value = 4 * image.channels
+    # Comparisons make one or two truth values per number of the image.
+    peak = 2 * image.array.size
+    shape, before = list(subject.shape), 0
+    for axis in np.argsort(-np.divide(shape, grid.shape), kind="stable"):
+        # Axis by axis, as resampling goes; the input and the output of a step coexist.
+        if shape[axis] != grid.shape[axis]:
+            shape[axis] = grid.shape[axis]
+            after = value * math.prod(shape)
+            peak, before = max(peak, before + after), after
+    return max(peak, value * grid.size) + _WORK
+
+
+def _resized(array: NDArray, shape: Shape) -> NDArray[np.float32]:
+    """A new float32 array (C, *shape) of the same field of view as ``array`` (C, K, J, I)."""
+    if array.shape[1:] == shape:
+        return np.array(array, dtype=np.float32, order="C")
+    # On grids that only count voxels, so that rounding does not depend on where the image lies in space.
+    grid = Grid.from_spacing(array.shape[1:])
+    return resample(array, grid, grid.resized(shape))
+
+
+def _mean_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation, slice by slice in double precision; a spread of 1 where all are the same."""
+    mean = float(values.mean(dtype=np.float64))
+    squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in values)
+    if values.min() == values.max():
+        return float(values.flat[0]), 1.0
+    return mean, math.sqrt(squares / values.size)
+
+
+def _percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Two percentiles, of evenly spaced voxels where there are millions.
+
+    The extremes where they are the same; a distance of 1 where all values are.
+    """
+    flat = values.ravel()
+    start, end = np.percentile(flat[:: -(-flat.size // _SAMPLE)], [low, high]).tolist()
+    if start == end:
+        start, end = float(values.min()), float(values.max())
+    return start, end if end > start else start + 1
 
 
 def _subject(image: Image, above: float | None, margin: float) -> Box:
@@ -124,12 +182,9 @@ def _subject(image: Image, above: float | None, margin: float) -> Box:
             f'The image "{image.name}" has no voxel above {above:g}, so no subject was found; '
             f"its values are {image.array.min():g} to {image.array.max():g}. Is it of the kind that the model is for?"
         )
-    ends = []
-    for others in ((1, 2), (0, 2), (0, 1)):
-        where = np.flatnonzero(mask.any(axis=others))
-        ends.append((int(where[0]), int(where[-1]) + 1))
+    where = [np.flatnonzero(np.any(mask, axis=others)).tolist() for others in ((1, 2), (0, 2), (0, 1))]
+    box = Box((where[0][0], where[1][0], where[2][0]), (where[0][-1] + 1, where[1][-1] + 1, where[2][-1] + 1))
     voxels = np.ceil(margin / np.asarray(image.grid.spacing) - 1e-6).astype(int)
-    box = Box((ends[0][0], ends[1][0], ends[2][0]), (ends[0][1], ends[1][1], ends[2][1]))
     return box.expand(voxels.tolist()).clip(image.grid.shape)
 
 

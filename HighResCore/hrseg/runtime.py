@@ -14,11 +14,13 @@ import torch
 from hrseg import memory
 from hrseg.errors import Cancelled, InputError, OutOfMemory
 
-GIB = 2**30
+GIB = memory.GIB
+CPU = torch.device("cpu")
 #: Told the stage's name, units done, and units in all.
 Progress = Callable[[str, int, int], None]
 Chunk = TypeVar("Chunk")
 Done = TypeVar("Done")
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -34,12 +36,12 @@ class Run:
         memory_budget: bytes that the job may use beyond the image itself; None: what is available.
         progress: called as (stage, done, total).
         cancel: set it from another thread to stop the job at its next step.
-        seconds: per finished stage.
-        peak_memory: bytes above the start of the job, per finished stage.
+        seconds: per stage.
+        peak_memory: bytes of the device's memory above the start of the job, at the highest point of each stage.
         notices: what the user should know, such as a fall-back to smaller chunks.
     """
 
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
     memory_budget: int | None = None
     progress: Progress = no_progress
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -49,42 +51,51 @@ class Run:
 
     def __post_init__(self) -> None:
         memory.return_freed_memory()
-        self._base = memory.PeakMemory(self.device)
+        self._memory = memory.PeakMemory(self.device)
 
     @contextmanager
     def stage(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
-        """A named part of the job; the function that it gives is told of each unit done.
+        """A named part of the job; the function that it gives is told of each unit done. Stages do not nest.
 
         Raises:
             Cancelled: at a step after ``cancel`` was set.
+            OutOfMemory: memory ran out inside.
         """
         done = 0
 
         def advance(units: int) -> None:
             nonlocal done
-            done += units
             self.check_cancelled()
-            self.progress(name, min(done, total), total)
+            done = min(done + units, total)
+            self.progress(name, done, total)
 
         self.check_cancelled()
         self.progress(name, 0, total)
+        self._memory.restart()
         began = time.perf_counter()
         try:
             yield advance
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(
+                    f'Memory ran out at the stage "{name}"; close other programs, or choose a smaller image or model.'
+                ) from error
+            raise
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-            self.peak_memory[name] = self._base.bytes()
-        self.progress(name, total, total)
+            self.peak_memory[name] = max(self.peak_memory.get(name, 0), self._memory.bytes())
+        if done < total:
+            advance(total - done)
 
     def check_cancelled(self) -> None:
         """Raises Cancelled once ``cancel`` is set."""
         if self.cancel.is_set():
             raise Cancelled("Cancelled; nothing was written.")
 
-    def budget_on(self, device: torch.device) -> int:
-        """Bytes that the job may use on a device."""
+    def budget_on(self, device: torch.device, held: int = 0) -> int:
+        """Bytes that the job may still use on a device, where it holds some already."""
         free = memory.available(device)
-        return free if self.memory_budget is None else min(free, self.memory_budget)
+        return free if self.memory_budget is None else min(free, self.memory_budget - held)
 
     def notice(self, text: str) -> None:
         """Records something that the user should know."""
@@ -110,7 +121,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError(f'The device "{name}" is not there: {torch.cuda.device_count()} CUDA devices found; use cpu.')
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError('The device "mps" is not there; use cpu.')
-    return device
+    return CPU if device.type == "cpu" else device
 
 
 def with_fallback(
@@ -118,43 +129,45 @@ def with_fallback(
     chunks: list[Chunk],
     cost: Callable[[torch.device, Chunk], int],
     work: Callable[[torch.device, Chunk], Done],
+    held: int = 0,
 ) -> Done:
     """What ``work(device, chunk)`` gives with the first chunk that fits into memory; the CPU comes last.
 
     Chunks go from large to small. Those whose forecast ``cost(device, chunk)`` (bytes) is above the budget are not
-    tried; where memory runs out all the same, the next one is. Leaving the job's device becomes a notice.
+    tried; where memory runs out all the same, the next one is. Smaller chunks, and leaving the job's device, become
+    notices. ``held`` bytes of main memory are taken by the job already.
 
     Raises:
         OutOfMemory: nothing fits, or nothing fitted.
     """
-    attempts, least = [], 0
-    for device in [run.device] if run.device.type == "cpu" else [run.device, torch.device("cpu")]:
-        room = run.budget_on(device)
+    tried = False
+    for device in dict.fromkeys([run.device, CPU]):
+        room = run.budget_on(device, held if device == CPU else 0)
         for chunk in chunks:
-            least = cost(device, chunk)
-            if least <= room:
-                attempts.append((device, chunk))
-    if not attempts:
-        raise OutOfMemory(
-            f"This needs about {least / GIB:.2f} GiB of memory, but {room / GIB:.2f} GiB may be used; "
-            "close other programs, allow more, or choose a smaller image or model."
-        )
-    for number, (device, chunk) in enumerate(attempts):
-        if device != run.device:
-            run.notice(f"The memory of {run.device} does not suffice; running on {device} instead.")
-        try:
-            return work(device, chunk)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if number + 1 == len(attempts):
-                raise OutOfMemory(
-                    f"Memory ran out on {device}; close other programs, or choose a smaller image or model."
-                ) from error
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        run.notice(f"Memory ran out on {device}; trying again in smaller chunks.")
-    raise AssertionError("unreachable")
+            need = cost(device, chunk)
+            if need > room:
+                continue
+            if device != run.device:
+                run.notice(f"The memory of {run.device} does not suffice; running on {device} instead.")
+            elif chunk != chunks[0]:
+                run.notice(f"The memory of {device} does not suffice for large chunks; using smaller ones.")
+            tried = True
+            try:
+                return work(device, chunk)
+            except (OutOfMemory, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Only here is the error gone, and with it the frames that held the memory.
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    if not tried:
+        memory.check_room(need, room)
+    raise OutOfMemory("Memory ran out even in the smallest chunks; close other programs, or choose a smaller image.")
+
+
+def halvings(count: int) -> list[int]:
+    """count, count/2 ... 1: numbers of things to do at once, for :func:`with_fallback`."""
+    return [count, *halvings(count // 2)] if count > 1 else [1]
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
@@ -164,7 +177,6 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on any device."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (OutOfMemory, torch.OutOfMemoryError, MemoryError)):
         return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+    return any(words in str(error).lower() for words in _OUT_OF_MEMORY)

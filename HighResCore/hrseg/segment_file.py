@@ -1,66 +1,129 @@
-"""One image file segmented to a label map file, with a report."""
+"""Image files segmented to label map files, with reports."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hrseg.errors import InputError
-from hrseg.image import check_folder, read_image, replacing, write_image
+from hrseg.image import (
+    IMAGE_SUFFIXES,
+    check_folder,
+    check_writable_suffix,
+    file_stem,
+    make_folder,
+    read_image,
+    replacing,
+    write_image,
+)
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result
 from hrseg.runtime import Run
 from hrseg.segmentation_file import check_output_name, write_label_map
 
 
-def segment_file(
-    image_path: Path,
-    method: Method,
-    output: Path,
-    run: Run,
-    *,
-    report: Path | None = None,
-    probability: Path | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """One image and what is written about it.
+
+    Attributes:
+        image: file, or folder with a DICOM series.
+        output: label map or segmentation.
+        report: JSON.
+        probability: image; where there are several labels, their names go into the files' names.
+    """
+
+    image: Path
+    output: Path
+    report: Path | None = None
+    probability: Path | None = None
+
+    @property
+    def outputs(self) -> list[Path]:
+        """All files that are written."""
+        return [path for path in (self.output, self.report, self.probability) if path]
+
+    def check(self) -> None:
+        """Finds out before any work is done what can go wrong.
+
+        Raises:
+            InputError: no such image, or a name with an ending that cannot be written.
+            OutputError: a folder that cannot be written.
+        """
+        if not self.image.exists():
+            raise InputError(f'There is no file "{self.image}"; check the path.')
+        check_output_name(self.output)
+        if self.probability:
+            check_writable_suffix(self.probability)
+        for path in self.outputs:
+            check_folder(path)
+
+
+def plan_jobs(
+    images: Sequence[Path], output: Path, *, report: Path | None = None, probability: Path | None = None
+) -> list[Job]:
+    """One checked job per image. For several images, or where ``output`` is a folder, all three paths are folders.
+
+    Folders are made if missing. The files are named after the images.
+
+    Raises:
+        InputError: as :meth:`Job.check`; a file would be written twice, or over an input.
+        OutputError: a folder that cannot be made or written.
+    """
+    if len(images) == 1 and not output.is_dir():
+        jobs = [Job(images[0], output, report, probability)]
+    else:
+        for folder in filter(None, (output, report, probability)):
+            if folder.name.lower().endswith((".json", *IMAGE_SUFFIXES)):
+                raise InputError(f'With several images "{folder}" must be a folder; leave the ending away.')
+            make_folder(folder)
+        jobs = [_job_in_folders(image, output, report, probability) for image in images]
+    written = Counter(path.resolve() for job in jobs for path in job.outputs)
+    for job in jobs:
+        for path in job.outputs:
+            if written[path.resolve()] > 1:
+                raise InputError(f'"{path}" would be written more than once; give images and outputs different names.')
+            if any(path.resolve() == image.resolve() for image in images):
+                raise InputError(f'"{path}" is one of the images; choose another name or folder for the result.')
+        job.check()
+    return jobs
+
+
+def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
     """Segments an image file and writes the result; returns the report.
 
     Raises:
         InputError, OutOfMemory, Cancelled: as :meth:`Method.segment`.
-        OutputError: a file cannot be written. The folders are tried before the work starts.
+        OutputError: a file cannot be written.
     """
-    check_outputs([path for path in (output, report, probability) if path])
     with run.stage("reading"):
-        image = read_image(image_path)
-    result = method.segment(image, Options(keep_probability=probability is not None), run)
+        image = read_image(job.image)
+    result = method.segment(image, Options(keep_probability=job.probability is not None), run)
     with run.stage("writing"):
-        write_label_map(output, result.label_map, result.labels)
-        if probability:
-            _write_probabilities(probability, result)
-    content = report_of(image_path, method, result, run)
-    if report:
-        with replacing(report) as temporary:
+        write_label_map(job.output, result.label_map, result.labels)
+        if job.probability:
+            _write_probabilities(job.probability, result)
+    content = report_of(job.image, method, result, run)
+    if job.report:
+        with replacing(job.report) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return content
 
 
-def check_outputs(paths: list[Path]) -> None:
-    """Raises before any work is done: OutputError for a folder that cannot be written, InputError for a bad ending."""
-    for path in paths:
-        if path.suffix != ".json":
-            check_output_name(path)
-        check_folder(path)
-
-
-def report_of(image_path: Path, method: Method, result: Result, run: Run) -> dict[str, Any]:
+def report_of(image: Path, method: Method, result: Result, run: Run) -> dict[str, Any]:
     """What was done, for a JSON file. Shapes and spacings are in file order, (i, j, k)."""
     grid = result.label_map.grid
     counts = np.bincount(result.label_map.array.ravel(), minlength=len(result.labels) + 1)
     seconds = {name: round(value, 3) for name, value in run.seconds.items()}
     return {
-        "image": str(image_path),
+        "image": str(image),
         "model": method.model.header.name,
         "method": method.name,
         "device": result.device,
@@ -80,8 +143,17 @@ def report_of(image_path: Path, method: Method, result: Result, run: Run) -> dic
     }
 
 
+def _job_in_folders(image: Path, output: Path, report: Path | None, probability: Path | None) -> Job:
+    stem = file_stem(image.resolve())
+    return Job(
+        image,
+        output / f"{stem}.nii.gz",
+        report and report / f"{stem}.json",
+        probability and probability / f"{stem}-probability.nii.gz",
+    )
+
+
 def _write_probabilities(path: Path, result: Result) -> None:
-    """One file per label; where there are several, the label's name goes into the file's."""
     if result.probability is None:
         raise InputError("This method gives no probability.")
     for label, values in zip(result.labels, result.probability, strict=True):
@@ -91,5 +163,5 @@ def _write_probabilities(path: Path, result: Result) -> None:
 
 def _with_label(name: str, label: str) -> str:
     """``p.nii.gz`` and ``spinal cord`` to ``p-spinal-cord.nii.gz``."""
-    stem, _, suffix = name.partition(".")
-    return f"{stem}-{label.replace(' ', '-')}.{suffix}"
+    stem, words = file_stem(Path(name)), re.sub(r"\W+", "-", label)
+    return f"{stem}-{words}{name.removeprefix(stem)}"

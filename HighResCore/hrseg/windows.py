@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from operator import sub
 
 import torch
 from torch import Tensor
@@ -70,31 +71,37 @@ def blended_slabs(
         (start, slab): the first slice's index and predictions (classes, thickness, ...) on the CPU.
     """
     shape = volume.shape[1:]
-    padded, before = _pad_to_window(volume, window, fill)
-    starts = [window_starts(n, w, overlap) for n, w in zip(padded.shape[1:], window, strict=True)]
-    weight = gaussian_weight(window)
-    rows = [tuple(p) for p in product(*starts[1:])]
-    total: Tensor | None = None
-    weights = torch.zeros(window[0], *padded.shape[2:])
+    padded = [max(n, w) for n, w in zip(shape, window, strict=True)]
+    before = [(n - m) // 2 for n, m in zip(padded, shape, strict=True)]
+    starts = [window_starts(n, w, overlap) for n, w in zip(padded, window, strict=True)]
     inner = tuple(slice(b, b + n) for b, n in zip(before[1:], shape[1:], strict=True))
-    for number, first in enumerate(starts[0]):
+    rows = list(product(*starts[1:]))
+    weight = gaussian_weight(window)
+    weights = torch.zeros(window[0], *padded[1:])
+    total: Tensor | None = None
+
+    def add(first: int, places: list[tuple[int, ...]]) -> Tensor:
+        """Adds the predictions at some places to the sums. A function, so that they are gone before the next ones."""
+        stack = torch.stack([_take(volume, (first, *place), before, window, fill) for place in places])
+        predicted = predict(stack.to(device)).float().cpu()
+        sums = torch.zeros(predicted.shape[1], *weights.shape) if total is None else total
+        for place, values in zip(places, predicted, strict=True):
+            block = (slice(None), *(slice(p, p + w) for p, w in zip(place, window[1:], strict=True)))
+            sums[(slice(None), *block)].addcmul_(values, weight)
+            weights[block] += weight
+        return sums
+
+    for first, following in zip(starts[0], [*starts[0][1:], padded[0]], strict=True):
         for low in range(0, len(rows), batch):
-            places = [(first, *row) for row in rows[low : low + batch]]
-            stack = torch.stack([padded[(slice(None), *_block(place, window))] for place in places])
-            predicted = predict(stack.to(device)).float().cpu()
-            if total is None:
-                total = torch.zeros(predicted.shape[1], *weights.shape)
-            for place, values in zip(places, predicted, strict=True):
-                block = _block((0, *place[1:]), window)
-                total[(slice(None), *block)] += values.mul_(weight)
-                weights[block] += weight
+            places = rows[low : low + batch]
+            total = add(first, places)
             if advance:
                 advance(len(places))
         assert total is not None
-        following = starts[0][number + 1] if number + 1 < len(starts[0]) else first + window[0]
         done = following - first
         yield from _finished(total, weights, first, done, before[0], shape[0], inner)
-        total, weights = _shift(total, 1, done), _shift(weights, 0, done)
+        _shift(total, 1, done)
+        _shift(weights, 0, done)
 
 
 def blend_windows(volume: Tensor, window: Sequence[int], predict: Predict, **options: object) -> Tensor:
@@ -112,23 +119,20 @@ def _finished(
         yield low - before, total[(slice(None), rows, *inner)] / weights[(rows, *inner)]
 
 
-def _shift(buffer: Tensor, axis: int, count: int) -> Tensor:
-    """Drops the first ``count`` slices and appends zeros, in place."""
+def _shift(buffer: Tensor, axis: int, count: int) -> None:
+    """Drops the first ``count`` slices along an axis and appends zeros."""
     keep = buffer.shape[axis] - count
     for n in range(keep):
         buffer.select(axis, n).copy_(buffer.select(axis, n + count))
     buffer.narrow(axis, keep, count).zero_()
-    return buffer
 
 
-def _block(start: Sequence[int], window: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(s, s + w) for s, w in zip(start, window, strict=True))
-
-
-def _pad_to_window(volume: Tensor, window: Sequence[int], fill: float) -> tuple[Tensor, list[int]]:
-    missing = [max(w - n, 0) for n, w in zip(volume.shape[1:], window, strict=True)]
-    before = [m // 2 for m in missing]
-    if not any(missing):
-        return volume, before
-    sides = [side for m, b in zip(reversed(missing), reversed(before), strict=True) for side in (b, m - b)]
-    return F.pad(volume, sides, value=fill), before
+def _take(volume: Tensor, place: Sequence[int], before: Sequence[int], window: Sequence[int], fill: float) -> Tensor:
+    """The window (C, *window) at a place that counts from ``before`` voxels outside the volume."""
+    part = volume
+    sides: list[int] = []
+    for axis, (start, side) in enumerate(zip(map(sub, place, before), window, strict=True), start=1):
+        low, high = max(start, 0), min(start + side, volume.shape[axis])
+        part = part.narrow(axis, low, high - low)
+        sides = [low - start, start + side - high, *sides]
+    return F.pad(part, sides, value=fill) if any(sides) else part

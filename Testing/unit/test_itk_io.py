@@ -41,6 +41,19 @@ def test_gzip_of_several_parts_is_complete(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "b.nii.gz").array[0], numbers(np.int16))
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_nan_in_nifti_does_not_become_zero(suffix: str, kind: type, tmp_path: Path) -> None:
+    array = np.ones((7, 6, 5), dtype=kind)
+    write_image(tmp_path / f"a{suffix}", array, grid(shape=array.shape))
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}").array[0], array)
+    array[0, 0, 0], array[-1, -1, -1] = np.nan, np.inf
+    write_image(tmp_path / f"a{suffix}", array, grid(shape=array.shape))
+    with pytest.raises(InputError, match="has 2 voxels that are NaN or infinite") as error:
+        read_image(tmp_path / f"a{suffix}")
+    one_line(error, tmp_path / f"a{suffix}")
+
+
 # ---- DICOM ----
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
+from rich.text import Text
+from typer.exceptions import TyperException
 
 from hrseg.cli.console import console
-from hrseg.errors import HrsegError, OutOfMemory
+from hrseg.cli.demo import demo
+from hrseg.cli.evaluate import compare, evaluate
+from hrseg.cli.models import models
+from hrseg.cli.phantom import phantom
+from hrseg.cli.segment import segment
+from hrseg.cli.train import train
+from hrseg.errors import Cancelled, HrsegError, OutOfMemory
 
 # On Linux this lets torch use huge pages for large tensors, which halves the time of training on a CPU. It is read
 # when torch first allocates.
@@ -16,33 +25,47 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 app = typer.Typer(
     name="hrseg",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Segments medical images that are too large for the GPU, at full resolution. Research only.",
     epilog="Every command takes --debug, which shows where an error came from.",
 )
+app.command()(segment)
+app.add_typer(models, name="models")
+for command in (train, evaluate, compare, phantom, demo):
+    app.command()(command)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Runs the command line. Exit codes: 0 done, 2 wrong input, 3 no memory, 4 cannot write, 130 interrupted."""
-    from hrseg.cli import demo, evaluate, models, phantom, segment, train
-
-    for module in (segment, models, train, evaluate, phantom, demo):
-        module.register(app)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
     try:
-        app([argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="hrseg")
+        code = app(arguments or ["--help"], prog_name="hrseg", standalone_mode=False)
     except HrsegError as error:
-        fail(error, debug)
-    except MemoryError:
-        fail(OutOfMemory("Memory ran out; close other programs, or choose a smaller image."), debug)
+        fail(str(error), error.exit_code, debug)
+    except TyperException as error:
+        usage = getattr(error, "ctx", None)
+        hint = f'; see "{usage.command_path} --help"' if usage else ""
+        fail(f"{error.format_message().rstrip('.')}{hint}.", error.exit_code, debug)
+    except ModuleNotFoundError as error:
+        fail(f'The library "{error.name}" is missing; pip install "highres-segmentation[train]".', 1, debug)
+    except (MemoryError, RuntimeError) as error:
+        from hrseg.runtime import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        text = "Memory ran out; close other programs, or choose a smaller image, model or batch."
+        fail(text, OutOfMemory.exit_code, debug)
+    if code == Cancelled.exit_code:
+        fail("Interrupted.", code, debug)
+    sys.exit(code)
 
 
-def fail(error: HrsegError, debug: bool) -> None:
-    """Prints one line, or the traceback too, and exits with the error's code."""
-    if debug:
+def fail(text: str, code: int, debug: bool) -> NoReturn:
+    """Prints one line, after the traceback if wanted, and exits."""
+    if debug and sys.exc_info()[0]:
         console.print_exception()
-    console.print(f"[bold red]Error:[/] {error}", highlight=False, soft_wrap=True)
-    sys.exit(error.exit_code)
+    console.print(Text.assemble(("Error:", "bold red"), " ", text))
+    sys.exit(code)

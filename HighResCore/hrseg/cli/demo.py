@@ -11,11 +11,6 @@ from rich.table import Table
 from hrseg.cli.console import console, output, progress_bar
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(demo)
-
-
 def demo(
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("demo"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -28,7 +23,7 @@ def demo(
     with progress_bar() as progress:
         shown = show(folder, choose_device(device), progress)
     table = Table(title="Dice against the exact truth", title_justify="left")
-    table.add_column("model")
+    table.add_column("model", overflow="fold")
     for name in [*shown[0].dice, "mean", "seconds", "peak MiB"]:
         table.add_column(name, justify="right")
     for one in shown:
@@ -37,4 +32,4 @@ def demo(
         cost = [f"{one.result.seconds['total']:.1f}", f"{one.result.peak_memory / MIB:.0f}"]
         table.add_row(one.method.model.header.name, *scores, mean, *cost)
     output.print(table)
-    output.print(f"Pictures (.png), segmentations and the phantom are in {folder}/", highlight=False)
+    output.print(f"Pictures (.png), segmentations and the phantom are in {folder}/")

@@ -12,12 +12,6 @@ from rich.table import Table
 from hrseg.cli.console import console, output, progress_bar
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command()(evaluate)
-    app.command()(compare)
-
-
 def evaluate(
     model: Annotated[str, typer.Option(help="Name of a model or a model file.")],
     data: Annotated[Path, typer.Option(help="Data list (JSON).")],
@@ -46,7 +40,7 @@ def evaluate(
     if record:
         record_metrics(path, split, metrics)
     _show(metrics)
-    output.print(f"Report: {folder / 'report.html'}", highlight=False)
+    output.print(f"Report: {folder / 'report.html'}")
 
 
 def compare(

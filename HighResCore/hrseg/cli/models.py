@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,37 +10,29 @@ from rich.table import Table
 
 from hrseg.cli.console import console, output
 
-models = typer.Typer(no_args_is_help=True, help="Lists, shows, checks and adds models.")
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.add_typer(models, name="models")
+models = typer.Typer(help="Lists, shows, checks and adds models.")
 
 
 @models.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Lists the models that `hrseg segment` finds by name."""
-    from hrseg.model_file import file_sha256
-    from hrseg.model_store import stored_models
+    with console.status("Loading libraries"):
+        from hrseg.model_store import stored_models
 
-    found = stored_models()
+        found = [_entry(model.path) for model in stored_models()]
     if as_json:
-        output.print_json(
-            json.dumps([_entry(m.path, m.header, m.problem) | {"sha256": file_sha256(m.path)} for m in found])
-        )
+        output.print_json(data=found)
         return
-    table = Table("name", "method", "labels", "held-out Dice", "file")
-    for model in found:
-        labels = ", ".join(label["name"] for label in model.header.get("labels", []))
-        dice = _held_out(model.header).get("dice")
+    table = Table("name", "method", "labels", "held-out Dice")
+    table.add_column("file", overflow="fold")
+    for entry in found:
+        dice = entry["held_out"].get("dice")
+        described = [", ".join(entry["labels"]), "–" if dice is None else f"{dice:.3f}"]
         table.add_row(
-            model.name,
-            model.header.get("method", model.problem),
-            labels,
-            f"{dice:.3f}" if dice else "–",
-            str(model.path),
+            entry["name"], *([entry["method"], *described] if entry["method"] else ["unusable", "", ""]), entry["file"]
         )
+        if "problem" in entry:
+            console.print(f"Note: {entry['problem']}", style="yellow")
     output.print(table if found else "No models found; `hrseg models add FILE` adds one.")
 
 
@@ -81,17 +72,21 @@ def add(
     console.print(f'Added "{add_model(file, replace=replace)}".')
 
 
-def _entry(path: Path, header: dict[str, Any], problem: str) -> dict[str, Any]:
-    entry = {
-        "name": header.get("name", path.stem),
-        "method": header.get("method"),
-        "labels": [label["name"] for label in header.get("labels", [])],
-        "file": str(path),
-        "held_out": _held_out(header),
+def _entry(path: Path) -> dict[str, Any]:
+    """What is listed of a model file; ``problem`` says why it cannot be used."""
+    from hrseg.errors import ModelError
+    from hrseg.model_file import file_sha256, load_header
+
+    entry: dict[str, Any] = {"name": path.stem, "method": None, "labels": [], "held_out": {}, "file": str(path)}
+    try:
+        header = load_header(path)
+    except ModelError as error:
+        return {**entry, "problem": str(error)}
+    known = {
+        "name": header.name,
+        "method": header.method,
+        "labels": [label.name for label in header.labels],
+        "held_out": header.training.metrics.get("test", {}),
+        "sha256": file_sha256(path),
     }
-    return entry | ({"problem": problem} if problem else {})
-
-
-def _held_out(header: dict[str, Any]) -> dict[str, Any]:
-    """Metrics on the test split, or an empty dictionary."""
-    return header.get("training", {}).get("metrics", {}).get("test", {})
+    return entry | known

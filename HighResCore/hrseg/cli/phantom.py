@@ -10,11 +10,6 @@ import typer
 from hrseg.cli.console import console, progress_bar
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(phantom)
-
-
 def phantom(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of phantoms.")] = 1,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +9,6 @@ import typer
 from rich.table import Table
 
 from hrseg.cli.console import console, output, progress_bar
-from hrseg.errors import InputError
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(segment)
 
 
 def segment(
@@ -36,7 +28,7 @@ def segment(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file about the job; a folder for several images.")] = None,
     save_probability: Annotated[
-        Path | None, typer.Option(help="Probability of each label, one file per label.")
+        Path | None, typer.Option(help="Probability of each label, one file per label; a folder for several images.")
     ] = None,
 ) -> None:
     """Segments images at their full resolution."""
@@ -45,47 +37,16 @@ def segment(
         from hrseg.model_file import load_model
         from hrseg.model_store import find_model
         from hrseg.runtime import GIB, Run, choose_device
+        from hrseg.segment_file import plan_jobs, segment_file
 
+        jobs = plan_jobs(images, target, report=report, probability=save_probability)
         chosen = choose_device(device)
         method = method_of(load_model(find_model(model)))
     budget = None if memory_budget is None else int(memory_budget * GIB)
-    cancel = _cancel_on_interrupt()
-    for image in images:
-        files = {"output": target, "report": report, "probability": save_probability}
-        if len(images) > 1:
-            files = {key: _inside(path, image, key) for key, path in files.items()}
+    for job in jobs:
         with progress_bar() as progress:
-            run = Run(chosen, budget, progress, cancel)
-            from hrseg.segment_file import segment_file
-
-            content = segment_file(
-                image, method, files["output"] or target, run, report=files["report"], probability=files["probability"]
-            )
-        _show(content, files["output"] or target)
-
-
-def _cancel_on_interrupt() -> threading.Event:
-    """Set at the first Ctrl-C, so that the job stops between two steps; the second one stops at once."""
-    cancel = threading.Event()
-
-    def handle(*_: Any) -> None:
-        if cancel.is_set():
-            raise KeyboardInterrupt
-        cancel.set()
-
-    signal.signal(signal.SIGINT, handle)
-    return cancel
-
-
-def _inside(folder: Path | None, image: Path, key: str) -> Path | None:
-    """The file for one of several images."""
-    if folder is None:
-        return None
-    if folder.suffix:
-        raise InputError(f'With several images "{folder}" must be a folder; leave the file type away.')
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = image.name.split(".")[0]
-    return folder / (f"{stem}.json" if key == "report" else f"{stem}.nii.gz")
+            content = segment_file(job, method, Run(chosen, budget, progress))
+        _show(content, job.output)
 
 
 def _show(content: dict[str, Any], path: Path) -> None:
@@ -96,8 +57,9 @@ def _show(content: dict[str, Any], path: Path) -> None:
         table.add_row(label["name"], f"{label['voxels']:,}", f"{label['millilitres']:.2f}")
     output.print(table)
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())
-    output.print(f"{content['device']}: {seconds}; peak memory {content['peak_memory_mib']:.0f} MiB", highlight=False)
+    output.print(f"{content['device']}: {seconds}; peak memory {content['peak_memory_mib']:.0f} MiB")
+    notices = content["notices"]
     if not any(label["voxels"] for label in content["labels"]):
-        console.print("[yellow]Nothing was found[/]; is the image of the kind that the model is for?")
-    for notice in content["notices"]:
-        console.print(f"[yellow]Note:[/] {notice}", highlight=False)
+        notices = [*notices, "Nothing was found; is the image of the kind that the model is for?"]
+    for notice in notices:
+        console.print(f"Note: {notice}", style="yellow")

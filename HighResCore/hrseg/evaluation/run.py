@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from hrseg.data_list import Case, DataList, annotated_labels
-from hrseg.errors import OutputError
+from hrseg.data_list import Case, DataList, raise_problems, read_case
+from hrseg.errors import InputError
 from hrseg.evaluation.metrics import label_metrics
 from hrseg.evaluation.objects import object_metrics
 from hrseg.evaluation.pictures import CasePicture
 from hrseg.evaluation.report import pick_cases, write_report
 from hrseg.evaluation.summary import write_metrics
-from hrseg.image import Image, LabelMap
+from hrseg.image import Image, LabelMap, check_folder, make_folder
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result, method_of
 from hrseg.model_file import Header, Model, load_header, write_model
+from hrseg.preprocess import check
 from hrseg.runtime import Progress, Run, no_progress
-from hrseg.training.cases import read_case
 
 
 def evaluate_model(
@@ -36,15 +36,14 @@ def evaluate_model(
     """Segments every case of a split and writes ``metrics.json`` and ``report.html`` to ``folder``.
 
     Raises:
-        InputError: bad data; OutputError: a folder that cannot be written.
+        InputError: bad cases, all of them together before the first one is segmented.
+        OutputError: a folder that cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f'Cannot create the folder "{folder}": {error.strerror}.') from error
     header, method = model.header, method_of(model)
-    value_map = data.value_map(header.labels)
-    cases = data.cases(split)
+    value_map, cases = data.value_map(header.labels), data.cases(split)
+    _check_cases(data.name, cases, value_map, header, progress)
+    make_folder(folder)
+    check_folder(folder / "metrics.json")
     rows = []
     for number, case in enumerate(cases):
         progress("cases", number, len(cases))
@@ -70,6 +69,19 @@ def record_metrics(path: Path, split: str, metrics: dict[str, Any]) -> None:
     write_model(path, header.model_copy(update={"training": training}), load_file(path))
 
 
+def _check_cases(name: str, cases: list[Case], value_map: dict[int, int], header: Header, progress: Progress) -> None:
+    """Reads every case once: what is wrong with the last one must not show after hours."""
+    problems = []
+    for number, case in enumerate(cases):
+        progress("checking", number, len(cases))
+        try:
+            check(read_case(case, value_map)[0], header)
+        except InputError as error:
+            problems.append(f'case "{case.name}": {error}')
+    progress("checking", len(cases), len(cases))
+    raise_problems(name, problems)
+
+
 def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
     return {key: round(row[key], 4) for key in keys if row.get(key) is not None}
 
@@ -77,7 +89,7 @@ def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
 def _score(case: Case, truth: LabelMap, result: Result, header: Header, count_objects: bool) -> dict[str, Any]:
     found, grid = result.label_map.array, truth.grid
     scores = {}
-    for label, drawn in zip(header.labels, annotated_labels(case, header.labels), strict=True):
+    for label, drawn in zip(header.labels, case.annotated(header.labels), strict=True):
         if drawn:
             scores[label.name] = label_metrics(found, truth.array, grid, label.value)
             if count_objects:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from hrseg.errors import ModelError
-from hrseg.geometry import Box, Grid
+from hrseg.geometry import Grid
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly, assemble
 from hrseg.memory import activation_peak, cpu_network_bytes
@@ -18,7 +19,7 @@ from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.patch_based.network import InferenceSettings, NetworkSettings
 from hrseg.preprocess import check, locate, prepare, preparing_bytes
-from hrseg.runtime import Run, autocast, with_fallback
+from hrseg.runtime import CPU, Run, autocast, halvings, with_fallback
 from hrseg.windows import blended_slabs, window_count
 
 if TYPE_CHECKING:
@@ -56,45 +57,52 @@ class PatchBased(Method):
         """See :meth:`Method.segment`."""
         header = self.model.header
         with run.stage("preparing"):
-            prepared = prepare(image, header)
-        volume = torch.from_numpy(prepared.array)
+            prepared = prepare(image, header, run.budget_on(CPU))
 
         def cost(device: torch.device, batch: int) -> int:
-            return self._inference_bytes(prepared.subject, prepared.grid, options, device, batch)
+            return self._inference_bytes(image.grid, prepared.grid, options, device, batch)
 
         def work(device: torch.device, batch: int) -> tuple[torch.device, LabelAssembly]:
-            slabs = self._slabs(volume, device, batch, run)
-            return device, assemble(slabs, prepared, header.classes, keep_probability=options.keep_probability)
+            axis = 3 - header.dimension
+            slabs = self._slabs(torch.from_numpy(prepared.array), device, batch, run)
+            keep = options.keep_probability
+            return device, assemble(slabs, prepared, header.classes, keep_probability=keep, axis=axis)
 
-        device, assembly = with_fallback(run, _halvings(_BATCH[run.device.type]), cost, work)
-        with run.stage("restoring"):
-            labels, probability = assembly.labels(), assembly.probability()
-        return result_of(labels, image.grid, header, run, device, probability)
+        batches = halvings(_BATCH[run.device.type])
+        device, assembly = with_fallback(run, batches, cost, work, held=prepared.array.nbytes)
+        return result_of(assembly.labels(), image.grid, header, run, device, assembly.probability())
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
         """See :meth:`Method.forecast`."""
         header = self.model.header
-        _, _, subject, grid = locate(check(image, header), header.preprocessing)
-        inference = self._inference_bytes(subject, grid, options, device, _BATCH[device.type])
+        image = check(image, header)
+        _, _, subject, grid = locate(image, header.preprocessing)
+        inference = self._inference_bytes(image.grid, grid, options, device, _BATCH[device.type])
         if device.type != "cpu":
             return inference
         return max(preparing_bytes(image, subject, grid), 4 * len(header.channels) * grid.size + inference)
 
-    def _inference_bytes(self, subject: Box, grid: Grid, options: Options, device: torch.device, batch: int) -> int:
+    def _inference_bytes(self, image: Grid, working: Grid, options: Options, device: torch.device, batch: int) -> int:
         """Bytes that inference needs on a device, the prepared image not counted."""
         header, window = self.model.header, self._settings.window
-        with torch.device("meta"):
-            network = self.build(header)
-            windows = torch.empty(batch, len(header.channels), *window)
-        activations = activation_peak(lambda: network(windows).softmax(dim=1))
+        activations = int(self._bytes_per_voxel * batch * math.prod(window))
         if device.type != "cpu":
-            return int(activations * 1.2 + 4 * sum(p.numel() for p in network.parameters()))
-        plane = [max(n, w) for n, w in zip(grid.shape[4 - len(window) :], window[1:], strict=True)]
-        slab = 4 * window[0] * math.prod(plane)
-        # Sums of probabilities and of weights.
-        blending = slab * (header.classes + 1)
-        kept = subject.size * (1 + 4 * len(header.labels) * options.keep_probability)
+            # Half precision needs half of this; the rest is left to the libraries' own work space.
+            return int(activations * 1.2 + 4 * sum(p.numel() for p in self.model.network.parameters()))
+        plane = [max(n, w) for n, w in zip(working.shape[4 - len(window) :], window[1:], strict=True)]
+        # Sums of probabilities and of weights, as thick as a window.
+        blending = 4 * (header.classes + 1) * window[0] * math.prod(plane)
+        kept = image.size * (1 + 4 * len(header.labels) * options.keep_probability)
         return cpu_network_bytes(activations) + blending + kept
+
+    @cached_property
+    def _bytes_per_voxel(self) -> float:
+        """Bytes of activations per voxel of a window, found in a small one."""
+        header, network = self.model.header, self.model.network
+        multiple = settings(NetworkSettings, header.network, header.name).multiple(header.dimension)
+        sides = [max(m, 8) for m in multiple]
+        window = torch.zeros(1, len(header.channels), *sides, device=next(network.parameters()).device)
+        return activation_peak(lambda: network(window).softmax(dim=1)) / math.prod(sides)
 
     @classmethod
     def training_task(cls, header: Header, settings: dict[str, Any]) -> Task:
@@ -104,7 +112,7 @@ class PatchBased(Method):
         return PatchTask(header, settings)
 
     def _slabs(self, volume: Tensor, device: torch.device, batch: int, run: Run) -> Iterator[tuple[int, Tensor]]:
-        """Blended class probabilities in slabs of slices; a 2D image is one slab of one slice."""
+        """Blended class probabilities in slabs along K; of a 2D image along J."""
         network, window, overlap = self.model.network.to(device), self._settings.window, self._settings.overlap
         flat = self.model.header.dimension == 2
         space = volume[:, 0] if flat else volume
@@ -115,18 +123,11 @@ class PatchBased(Method):
 
         with run.stage("inference", window_count(space.shape[1:], window, overlap)) as advance:
             slabs = blended_slabs(space, window, predict, overlap=overlap, batch=batch, device=device, advance=advance)
-            if flat:
-                yield 0, torch.cat([slab for _, slab in slabs], dim=1)[:, None]
-            else:
-                yield from slabs
+            for start, slab in slabs:
+                yield start, slab[:, :, None] if flat else slab
 
 
 def _window_problem(window: list[int], multiple: list[int], dimension: int) -> str | None:
     if len(window) != dimension or any(w % m for w, m in zip(window, multiple, strict=False)):
         return f"the window {window} must have {dimension} sides that are multiples of {multiple}"
     return None
-
-
-def _halvings(count: int) -> list[int]:
-    """count, count/2 ... 1."""
-    return [count] + (_halvings(count // 2) if count > 1 else [])

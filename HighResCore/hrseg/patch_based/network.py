@@ -26,7 +26,7 @@ class NetworkSettings(Strict):
 
     def all_strides(self, dimension: int) -> list[list[int]]:
         """Strides per level transition and axis."""
-        return [list(s) for s in self.strides] if self.strides else [[2] * dimension] * (len(self.widths) - 1)
+        return [[2] * dimension] * (len(self.widths) - 1) if self.strides is None else [list(s) for s in self.strides]
 
     def multiple(self, dimension: int) -> list[int]:
         """What window sides must be multiples of, per axis."""

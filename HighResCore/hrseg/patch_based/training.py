@@ -9,8 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hrseg.errors import ModelError
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header
+from hrseg.patch_based.network import NetworkSettings
 from hrseg.training.augmentation import Augment
 from hrseg.training.losses import masked_dice_ce
 from hrseg.training.sampling import random_patch
@@ -37,6 +39,11 @@ class PatchTask(Task):
         self.header = header
         self.settings: PatchSettings = checked(PatchSettings, settings, header.name)
         self._patch = self.settings.patch or list(header.inference["window"])
+        multiple = checked(NetworkSettings, header.network, header.name).multiple(header.dimension)
+        if len(self._patch) != header.dimension or any(p % m for p, m in zip(self._patch, multiple, strict=True)):
+            raise ModelError(
+                f"The patch {self._patch} must have {header.dimension} sides that are multiples of {multiple}."
+            )
         self._augment = Augment(self.settings.augmentation, header, self._patch)
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
@@ -45,8 +52,8 @@ class PatchTask(Task):
         image, label = random_patch(case, patch, self.settings.foreground, rng)
         if self.header.dimension == 2:
             image, label = image[:, 0], label[0]
-        image, label = self._augment(image, label, rng)
-        return {"image": image, "label": label, "annotated": torch.tensor(case.annotated)}
+        image, label, annotated = self._augment(image, label, torch.tensor(case.annotated), rng)
+        return {"image": image, "label": label, "annotated": annotated}
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`."""

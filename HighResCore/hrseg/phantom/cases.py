@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hrseg.errors import InputError, OutputError
+from hrseg.errors import InputError
 from hrseg.geometry import Grid
-from hrseg.image import replacing, write_image
+from hrseg.image import make_folder, replacing, write_image
 from hrseg.phantom.torso import LABELS, Torso
 
 Spacing = float | Sequence[float]
@@ -63,7 +63,7 @@ def write_cases(
     grid = default_grid(size, spacing)
     truth = None if truth_spacing is None else grid.with_spacing(np.broadcast_to(truth_spacing, 3)[::-1])
     for folder in ("images", "labels", "parameters", *(["truth"] if truth else [])):
-        _make_folder(out / folder)
+        make_folder(out / folder)
     for case in range(cases):
         torso, name = Torso.random(seed, case), f"case_{case:03d}"
         write_image(out / f"images/{name}.nii.gz", torso.image(grid).array[0], grid)
@@ -93,15 +93,6 @@ def _datalist(cases: int, seed: int) -> dict[str, object]:
         "validation": entries[training : training + validation],
         "test": entries[training + validation :],
     }
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f'Cannot make the folder "{folder}": {error.strerror}. Choose one that is writable.'
-        ) from error
 
 
 def _write_text(path: Path, text: str) -> None:

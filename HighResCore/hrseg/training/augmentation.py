@@ -1,4 +1,4 @@
-"""Random changes of a training sample: one shared affine transform, mirroring, then grey values (MONAI)."""
+"""Random changes of a training sample: one shared affine transform, grey values, then mirroring (MONAI)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from hrseg.errors import InputError
 from hrseg.model_file import Header
 from hrseg.training.settings import Augmentation
 
-_LETTERS = {"left-right": "LR", "anterior-posterior": "AP", "superior-inferior": "SI"}
+_ENDS = {"left-right": "LR", "anterior-posterior": "AP", "superior-inferior": "SI"}
 
 
 class Augment:
-    """Changes image and label map alike.
+    """Changes image and label map alike. Neither of the arrays given is written to.
 
     Args:
         settings: what may change.
         header: says how the axes lie and which labels there are.
         patch: spatial shape of the sample that comes out; more may go in, so that rotation finds voxels at the border.
+
+    Raises:
+        InputError: directions, angles or paired labels that do not fit the model.
     """
 
     def __init__(self, settings: Augmentation, header: Header, patch: Sequence[int]) -> None:
-        self._mirrors = [(_axis(d, header), d == "left-right") for d in settings.mirror]
+        self._mirrors = [(_axis(direction, header), direction == "left-right") for direction in settings.mirror]
         self._swap = _swap_table(settings, header)
-        degrees = settings.rotation if header.dimension == 3 else settings.rotation[:1]
         s, p = settings, settings.probability
         self._space = mt.RandAffined(
             keys=["image", "label"],
             prob=1.0,
-            rotate_range=[np.deg2rad(d) for d in np.broadcast_to(degrees, (3 if header.dimension == 3 else 1,))],
+            rotate_range=_angles(settings, header),
             scale_range=[settings.scale] * header.dimension,
             spatial_size=list(patch),
             mode=["bilinear", "nearest"],
@@ -50,8 +52,13 @@ class Augment:
             ]
         )
 
-    def __call__(self, image: Tensor, label: Tensor, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
-        """Image (C, *shape) and label map (*shape) to (C, *patch) and (*patch)."""
+    def __call__(
+        self, image: Tensor, label: Tensor, annotated: Tensor, rng: np.random.RandomState
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Image (C, *shape) and label map (*shape) to (C, *patch) and (*patch).
+
+        ``annotated`` (labels,) says which labels were drawn; where left and right change places, so do its entries.
+        """
         self._space.set_random_state(state=rng)
         self._grey.set_random_state(seed=int(rng.randint(2**31)))
         sample = self._space({"image": image, "label": label[None].float()})
@@ -61,32 +68,41 @@ class Augment:
         for axis, swaps in self._mirrors:
             if rng.random_sample() < 0.5:
                 image, label = image.flip(axis), label.flip(axis)
-                label = self._swap[label] if swaps else label
-        return image, label
+                if swaps:
+                    label, annotated = self._swap[label], annotated[self._swap[1:] - 1]
+        return image, label, annotated
+
+
+def _angles(settings: Augmentation, header: Header) -> list[float]:
+    """Largest angles in radians: one in 2D, one per axis in 3D."""
+    wanted = 1 if header.dimension == 2 else 3
+    if len(settings.rotation) not in (1, wanted):
+        raise InputError(f"The rotation {settings.rotation} must be one angle{' or three' if wanted == 3 else ''}.")
+    return np.deg2rad(np.broadcast_to(settings.rotation, wanted)).tolist()
 
 
 def _axis(direction: str, header: Header) -> int:
     """The (negative) array axis that runs along a direction."""
-    if direction in ("horizontal", "vertical"):
-        return -1 if direction == "horizontal" else -2
     orientation = header.preprocessing.orientation
+    if (direction in _ENDS) != bool(orientation):
+        allowed = ", ".join(_ENDS) if orientation else "horizontal, vertical"
+        raise InputError(f'Mirroring "{direction}" does not fit a model of orientation {orientation}; use {allowed}.')
     if orientation is None:
-        raise InputError(f'Mirroring "{direction}" needs a model with an orientation; use "horizontal" or "vertical".')
-    return -1 - next(n for n, letter in enumerate(orientation) if letter in _LETTERS[direction])
+        return -1 if direction == "horizontal" else -2
+    return -1 - next(n for n, letter in enumerate(orientation) if letter in _ENDS[direction])
 
 
 def _swap_table(settings: Augmentation, header: Header) -> Tensor:
     """Label value after mirroring left-right, by value before."""
     values = {label.name.lower(): label.value for label in header.labels}
     table = torch.arange(header.classes)
-    for pair in settings.paired_labels:
-        unknown = [name for name in pair if name.lower() not in values]
-        if unknown:
-            raise InputError(f'The paired label "{unknown[0]}" is none of the model\'s: {", ".join(values)}.')
-        a, b = (values[name.lower()] for name in pair)
-        table[a], table[b] = b, a
-    paired = {name.lower() for pair in settings.paired_labels for name in pair}
-    single = [name for name in values if ("left" in name or "right" in name) and name not in paired]
+    paired = [name.lower() for pair in settings.paired_labels for name in pair]
+    unknown = [name for name in paired if name not in values]
+    if unknown or len(set(paired)) < len(paired):
+        raise InputError(f"The paired_labels {paired} must name different labels of the model: {', '.join(values)}.")
+    for a, b in zip(paired[::2], paired[1::2], strict=True):
+        table[values[a]], table[values[b]] = values[b], values[a]
+    single = [name for name in values if {"left", "right"} & set(name.split()) and name not in paired]
     if "left-right" in settings.mirror and single:
         raise InputError(f'Mirroring left-right needs the other side of "{single[0]}" in paired_labels.')
     return table

@@ -1,77 +1,90 @@
-"""Cases of a data list on the working grid of a model, kept in memory for training."""
+"""Cases of a data list, read, checked and kept in memory for training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrseg.data_list import Case, DataList, annotated_labels, raise_together, read_labels_of
+from hrseg.data_list import SPLITS, Case, DataList, raise_problems, read_case
 from hrseg.errors import InputError
-from hrseg.geometry import Grid
-from hrseg.image import Image, LabelMap, read_image
+from hrseg.image import Image, LabelMap
 from hrseg.model_file import Header
-from hrseg.preprocess import prepare
+from hrseg.preprocess import check, prepare
 from hrseg.resample import resample_labels
+from hrseg.runtime import Progress, no_progress
+from hrseg.training.duplicates import Fingerprint, duplicates_across_splits, fingerprint
 from hrseg.training.task import TrainingCase
 
 _VOXELS_KEPT = 20_000
 
 
-def load_training_cases(
-    data: DataList, split: str, header: Header, progress: Callable[[int, int], None] | None = None
-) -> list[TrainingCase]:
-    """All cases of a split, ready to take samples from. Bad ones are reported together.
+@dataclass(frozen=True, eq=False)
+class ValidationCase:
+    """A case as users would give it, with its true label map.
+
+    Attributes:
+        annotated: per label of the model, whether it was drawn.
+    """
+
+    name: str
+    image: Image
+    truth: LabelMap
+    annotated: tuple[bool, ...]
+
+
+def load_cases(
+    data: DataList, header: Header, progress: Progress = no_progress
+) -> tuple[list[TrainingCase], list[ValidationCase]]:
+    """The cases for training and for validation; those for testing are only checked.
+
+    All that is wrong with any case is reported together.
 
     Raises:
-        InputError: cases that cannot be read or do not fit the model.
+        InputError: no cases; cases that cannot be read or do not fit the model; images that are on both sides of a
+            split; a label that no training case shows.
     """
-    cases = data.cases(split)
+    data.cases("training"), data.cases("validation")
     value_map = data.value_map(header.labels)
-    loaded: list[TrainingCase] = []
+    rows = [(split, case) for split in SPLITS for case in data.splits.get(split, [])]
+    training: list[TrainingCase] = []
+    validation: list[ValidationCase] = []
+    fingerprints: list[Fingerprint] = []
     problems: list[str] = []
-    for number, case in enumerate(cases):
+    for number, (split, case) in enumerate(rows):
+        progress("reading", number, len(rows))
+        annotated = case.annotated(header.labels)
         try:
-            loaded.append(_training_case(case, value_map, header))
+            if not any(annotated):
+                raise InputError("none of the model's labels is annotated in it")
+            image, truth = read_case(case, value_map)
+            check(image, header)
+            fingerprints.append(fingerprint(split, case.name, image))
+            if split == "training":
+                training.append(_training_case(case, image, truth, header))
+            elif split == "validation":
+                validation.append(ValidationCase(case.name, image, truth, annotated))
         except InputError as error:
             problems.append(f'{split} case "{case.name}": {error}')
-        if progress:
-            progress(number + 1, len(cases))
-    raise_together(data.name, problems)
-    return loaded
+    progress("reading", len(rows), len(rows))
+    problems += duplicates_across_splits(fingerprints)
+    if not problems:
+        shown = {value for case in training for value in case.voxels}
+        problems += [f'no training case shows "{label.name}"' for label in header.labels if label.value not in shown]
+    raise_problems(data.name, problems)
+    return training, validation
 
 
-def read_case(case: Case, value_map: dict[int, int]) -> tuple[Image, LabelMap]:
-    """Image and true label map of a case, in a model's values.
-
-    Raises:
-        InputError: files that cannot be read, or that do not lie on the same voxels.
-    """
-    image = read_image(case.image)
-    grid, values = read_labels_of(case, value_map)
-    if not grid.matches(image.grid):
-        raise InputError(
-            f"its label map {_geometry(grid)} does not lie on its image's voxels {_geometry(image.grid)}; resample it."
-        )
-    return image, LabelMap(values, image.grid)
-
-
-def _training_case(case: Case, value_map: dict[int, int], header: Header) -> TrainingCase:
-    image, truth = read_case(case, value_map)
+def _training_case(case: Case, image: Image, truth: LabelMap, header: Header) -> TrainingCase:
     prepared = prepare(image, header)
     inside = prepared.change.apply(truth.array)[prepared.subject.slices]
     label = resample_labels(inside, prepared.oriented.crop(prepared.subject), prepared.grid)
-    annotated = annotated_labels(case, header.labels)
-    return TrainingCase(case.name, prepared.array, label, tuple(annotated), _voxels_by_label(label, header.classes))
+    annotated = case.annotated(header.labels)
+    return TrainingCase(case.name, prepared.array, label, annotated, _voxels_by_label(label, annotated))
 
 
-def _voxels_by_label(label: NDArray[np.uint8], classes: int) -> dict[int, NDArray[np.intp]]:
-    """Flat indices of up to 20,000 evenly chosen voxels of each label that occurs."""
-    found = {value: np.flatnonzero(label == value) for value in range(1, classes)}
+def _voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> dict[int, NDArray[np.intp]]:
+    """Flat indices of up to 20,000 evenly chosen voxels of each annotated label that occurs."""
+    found = {value: np.flatnonzero(label == value) for value, drawn in enumerate(annotated, 1) if drawn}
     return {value: where[:: -(-len(where) // _VOXELS_KEPT)] for value, where in found.items() if len(where)}
-
-
-def _geometry(grid: Grid) -> str:
-    shape: Sequence[int] = grid.shape[::-1]
-    return f"({'x'.join(map(str, shape))} voxels of {'x'.join(f'{s:.3g}' for s in grid.spacing[::-1])} mm)"

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import shlex
-import sys
+import signal
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
 
 from hrseg.data_list import DataList
-from hrseg.errors import InputError
+from hrseg.errors import Cancelled, InputError
+from hrseg.image import check_folder
 from hrseg.methods import method_class
-from hrseg.model_file import DataSource, Provenance, check_model_path, save_model
-from hrseg.training.cases import load_training_cases, read_case
-from hrseg.training.curves import draw_curves
-from hrseg.training.duplicates import check_duplicates
+from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model
+from hrseg.runtime import Progress, no_progress
+from hrseg.training.cases import load_cases
+from hrseg.training.history import History
 from hrseg.training.module import SegmentationModule
 from hrseg.training.recipe import Recipe
+from hrseg.training.run_folder import RunFolder
+from hrseg.training.settings import TrainingSettings
+
+#: Gradients are scaled down to this norm, as in nnU-Net.
+_GRADIENT_NORM = 12.0
 
 
 @dataclass(frozen=True)
@@ -32,17 +38,18 @@ class TrainingOptions:
     """How a run is carried out.
 
     Attributes:
-        profile: of the recipe, for the record.
+        profile, command: of the recipe and of the user, for the record.
         accelerator, devices, nodes, strategy: as Lightning has them.
-        max_minutes: stop after this time; the best model so far is kept.
+        max_minutes: stop after this time, validate, and keep the best model so far.
         resume: go on from the last checkpoint.
         seed: two runs with equal seeds are equal on the CPU.
         workers: processes that make samples.
     """
 
-    profile: str
+    profile: str = ""
+    command: str = ""
     accelerator: str = "auto"
-    devices: int | str = "auto"
+    devices: int | str | list[int] = 1
     nodes: int = 1
     strategy: str = "auto"
     max_minutes: float | None = None
@@ -51,88 +58,118 @@ class TrainingOptions:
     workers: int = 0
 
 
-def train(recipe: Recipe, data: DataList, output: Path, options: TrainingOptions, callbacks: list[Callback]) -> None:
+class TimeLimit(Timer):
+    """Lightning's timer, but time before a resume does not count."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to keep."""
+        return {}
+
+
+def train(
+    recipe: Recipe,
+    data: DataList,
+    output: Path,
+    options: TrainingOptions,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress = no_progress,
+) -> Header | None:
     """Trains and writes the model with the best validation Dice to ``output``.
 
-    Checkpoints, ``metrics.csv`` and ``curves.png`` go to a folder beside it, named ``output`` with ``.training``.
+    Checkpoints (at each validation), ``metrics.csv`` and ``curves.png`` go to a folder beside it, named ``output`` with
+    ``.training``. A run that was interrupted and resumed ends with the weights of one that was not (on the CPU).
+
+    Args:
+        progress: told of the cases read before training starts.
+
+    Returns:
+        The model's header; None in the other processes where there are several.
 
     Raises:
-        InputError: bad data, or a run that exists and is not to be resumed.
-        OutputError: the model cannot be written.
+        InputError: bad data or options, a run that exists and is not to be resumed, or a loss that is not a number.
+        OutputError: the model cannot be written. This is tried first.
+        Cancelled: Ctrl-C; the last checkpoint stays.
     """
     check_model_path(output)
-    folder = output.with_suffix(".training")
-    last = folder / "last.ckpt"
-    if options.resume and not last.exists():
-        raise InputError(f'There is no checkpoint "{last}" to resume from; run without --resume.')
-    if last.exists() and not options.resume:
-        raise InputError(f'"{folder}" holds an earlier run; use --resume to go on with it, or remove the folder.')
-    _quiet()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    lightning.seed_everything(options.seed, verbose=False)
+    check_folder(output)
+    folder = RunFolder(output.with_suffix(".training"))
+    folder.check(resume=options.resume)
     header = recipe.header(Provenance())
     task = method_class(recipe.method).training_task(header, recipe.training)
-    value_map = data.value_map(header.labels)
-    check_duplicates(data)
-    training = load_training_cases(data, "training", header)
-    validation = [(case, *read_case(case, value_map)) for case in data.cases("validation")]
+    training, validation = load_cases(data, header, progress)
+    folder.begin(recipe, data, options.seed, resume=options.resume)
+    lightning.seed_everything(options.seed, verbose=False)
     module = SegmentationModule(task, training, validation, options.seed, options.workers)
-    best = ModelCheckpoint(folder, "best", monitor="val_dice", mode="max", save_last=True, enable_version_counter=False)
-    settings = task.settings
-    average = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
-    trainer = lightning.Trainer(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        strategy=options.strategy,
-        precision=settings.precision,
-        max_steps=settings.steps,
-        max_time=timedelta(minutes=options.max_minutes) if options.max_minutes else None,
-        reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=12.0,
-        callbacks=[*average, best, *callbacks],
-        logger=CSVLogger(folder, name="", version="log"),
-        log_every_n_steps=settings.validation_every,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        default_root_dir=folder,
-    )
-    trainer.fit(module, ckpt_path=str(last) if options.resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    history = History(folder.path, recipe.name)
+    with _quiet():
+        trainer = _trainer(task.settings, options, folder, [history, *callbacks])
+        with _interruptible(folder):
+            trainer.fit(module, ckpt_path=folder.last if options.resume else None, weights_only=True)
     if not trainer.is_global_zero:
-        return
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    module.network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
-    )
+        return None
+    module.network.load_state_dict(folder.best_weights())
     provenance = Provenance(
         data=[DataSource(name=data.name, licence=data.licence, citation=data.citation)],
         split={name: len(cases) for name, cases in data.splits.items()},
         profile=options.profile,
         seed=options.seed,
         steps=trainer.global_step,
-        command=shlex.join(["hrseg", *sys.argv[1:]]),
-        metrics={"validation": {"dice": round(float(best.best_model_score or 0), 4)}},
+        command=options.command,
+        metrics={"validation": {"dice": round(max(row["val_dice"] for row in history.rows), 4)}},
     )
-    save_model(output, recipe.header(provenance), module.network)
-    draw_curves(read_log(folder), folder / "curves.png", recipe.name)
+    header = recipe.header(provenance)
+    save_model(output, header, module.network)
+    return header
 
 
-def read_log(folder: Path) -> list[dict[str, float]]:
-    """What was logged per epoch, by column name."""
-    rows: dict[int, dict[str, float]] = {}
-    for file in sorted(folder.glob("log*/metrics.csv")):
-        with file.open(newline="") as text:
-            for row in csv.DictReader(text):
-                values = {name: float(value) for name, value in row.items() if value}
-                rows.setdefault(int(values["epoch"]), {}).update(values)
-    return [rows[epoch] for epoch in sorted(rows)]
+def _trainer(
+    settings: TrainingSettings, options: TrainingOptions, folder: RunFolder, callbacks: Sequence[Callback]
+) -> lightning.Trainer:
+    best = ModelCheckpoint(
+        folder.path, folder.best.stem, monitor="val_dice", mode="max", save_last=True, enable_version_counter=False
+    )
+    average = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
+    limit = [TimeLimit(timedelta(minutes=options.max_minutes), verbose=False)] if options.max_minutes else []
+    try:
+        return lightning.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.nodes,
+            strategy=options.strategy,
+            precision=settings.precision,
+            max_steps=settings.steps,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            gradient_clip_val=_GRADIENT_NORM,
+            deterministic="warn",
+            callbacks=[*average, *limit, *callbacks, best],
+            logger=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            default_root_dir=folder.path,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise InputError(f"Training cannot run in this way: {' '.join(str(error).split())}") from error
 
 
-def _quiet() -> None:
+@contextmanager
+def _interruptible(folder: RunFolder) -> Iterator[None]:
+    """Turns what Lightning makes of Ctrl-C (it exits, and ignores the signal from then on) into Cancelled."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        signal.signal(signal.SIGINT, handler)
+        raise Cancelled(f"Interrupted; {folder.how_to_go_on()}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's and MONAI's hints are for programmers."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", module="monai.*")
+    with warnings.catch_warnings():
+        for module in ("lightning", "monai", "torch"):
+            warnings.filterwarnings("ignore", module=rf"{module}\.")
+        yield

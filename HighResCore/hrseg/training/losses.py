@@ -19,7 +19,7 @@ def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[st
         annotated: (N, classes - 1), True where the label was drawn.
 
     Returns:
-        ``loss``, and its parts ``dice`` (0 for a perfect prediction) and ``cross_entropy``.
+        ``loss``, and its parts ``dice_loss`` and ``cross_entropy``; all are 0 for a perfect prediction.
     """
     logits = logits.float()
     known = F.pad(annotated, (1, 0), value=True)
@@ -31,11 +31,15 @@ def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[st
     target = torch.where(known.gather(1, target.flatten(1)).view_as(target), target, 0)
     cross_entropy = F.nll_loss(log_probability, target)
     dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated)
-    return {"loss": 0.5 * dice + 0.5 * cross_entropy, "dice": dice.detach(), "cross_entropy": cross_entropy.detach()}
+    loss = 0.5 * dice + 0.5 * cross_entropy
+    return {"loss": loss, "dice_loss": dice.detach(), "cross_entropy": cross_entropy.detach()}
 
 
 def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor) -> Tensor:
-    """1 - Dice of the labels, over the whole batch as in nnU-Net, so that absent labels cost little."""
+    """1 - mean Dice of the annotated labels, each over the whole batch as in nnU-Net.
+
+    A label that is in no sample of the batch counts 1 until it is no longer predicted, but with next to no gradient.
+    """
     truth = F.one_hot(target, probability.shape[1] + 1).movedim(-1, 1)[:, 1:].to(probability.dtype)
     weight = annotated[(..., *[None] * (probability.ndim - 2))]
     axes = [0, *range(2, probability.ndim)]

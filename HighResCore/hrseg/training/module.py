@@ -1,7 +1,11 @@
-"""The Lightning side of training: samples by number, optimiser, schedule, validation through real inference."""
+"""The Lightning side of training: samples by number, optimiser, schedule, validation through real inference.
+
+What Lightning calls an epoch is what lies between two validations.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import lightning
@@ -9,32 +13,51 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hrseg.data_list import Case, annotated_labels
-from hrseg.image import Image, LabelMap
 from hrseg.methods import Options, method_class
 from hrseg.model_file import Model
 from hrseg.runtime import Run
+from hrseg.training.cases import ValidationCase
 from hrseg.training.task import Task, TrainingCase
 
 
 class Samples(Dataset):
-    """Samples of one epoch. Sample n of a run is the same whatever the workers, devices or interruptions were."""
+    """Sample n of a run is the same whatever the workers, devices or interruptions were."""
 
-    def __init__(self, task: Task, cases: list[TrainingCase], first: int, count: int, seed: int) -> None:
-        self._task, self._cases, self._first, self._count, self._seed = task, cases, first, count, seed
+    def __init__(self, task: Task, cases: list[TrainingCase], seed: int) -> None:
+        self._task, self._cases, self._seed = task, cases, seed
 
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        number = self._first + index
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         rng = np.random.RandomState(np.random.SeedSequence([self._seed, number]).generate_state(1))
         # Cases come in turns, in another order each round.
         turn, place = divmod(number, len(self._cases))
         order = np.random.RandomState([self._seed, turn]).permutation(len(self._cases))
         return self._task.sample(self._cases[order[place]], rng)
+
+
+class Batches(Sampler[list[int]]):
+    """Numbers of one device's samples, step by step.
+
+    Args:
+        steps: the steps of the epoch, counted from the start of the run.
+        done: how many of these were done before the run was interrupted. They are left out, but count in the length,
+            as Lightning wants it.
+        size: samples per step and device.
+        rank, devices: this device, and how many there are.
+    """
+
+    def __init__(self, steps: range, done: int, size: int, rank: int = 0, devices: int = 1) -> None:
+        self._steps, self._done = steps, done
+        self._size, self._rank, self._devices = size, rank, devices
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        together = self._size * self._devices
+        for step in self._steps[self._done :]:
+            yield list(range(step * together + self._rank, (step + 1) * together, self._devices))
 
 
 class SegmentationModule(lightning.LightningModule):
@@ -43,7 +66,7 @@ class SegmentationModule(lightning.LightningModule):
     Args:
         task: makes samples and losses.
         training: cases to sample from.
-        validation: (case, image, true label map) to segment after each epoch.
+        validation: cases to segment after each epoch.
         seed: of the samples.
         workers: processes that make samples.
     """
@@ -52,52 +75,62 @@ class SegmentationModule(lightning.LightningModule):
         self,
         task: Task,
         training: list[TrainingCase],
-        validation: list[tuple[Case, Image, LabelMap]],
+        validation: list[ValidationCase],
         seed: int,
         workers: int = 0,
     ) -> None:
         super().__init__()
         self.network = method_class(task.header.method).build(task.header)
-        self._task, self._training, self._validation = task, training, validation
-        self._seed, self._workers = seed, workers
+        self._task, self._validation, self._workers = task, validation, workers
+        self._samples = Samples(task, training, seed)
+        self._losses: list[dict[str, Tensor]] = []
+        self._scores: dict[str, dict[str, float]] = {}
 
     def train_dataloader(self) -> DataLoader:
-        """The samples of the current epoch, ``validation_every`` steps of them."""
-        settings, devices = self._task.settings, self.trainer.world_size
-        count = settings.validation_every * settings.batch_size * devices
-        samples = Samples(self._task, self._training, self.current_epoch * count, count, self._seed)
-        return DataLoader(samples, settings.batch_size, num_workers=self._workers)
+        """The samples of the current epoch; the last one ends with the run."""
+        s, trainer = self._task.settings, self.trainer
+        first = self.current_epoch * s.validation_every
+        steps = range(first, min(first + s.validation_every, s.steps))
+        done = trainer.global_step - first
+        batches = Batches(steps, done, s.batch_size, trainer.global_rank, trainer.world_size)
+        return DataLoader(self._samples, batch_sampler=batches, num_workers=self._workers)
 
     def val_dataloader(self) -> DataLoader:
-        """Numbers of the validation cases."""
-        return DataLoader(range(len(self._validation)), batch_size=None)  # type: ignore[arg-type]
+        """Numbers of this device's validation cases, at least one."""
+        cases, devices = len(self._validation), self.trainer.world_size
+        numbers = [number % cases for number in range(self.trainer.global_rank, max(cases, devices), devices)]
+        return DataLoader(numbers, batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """One step; the loss and its parts are logged."""
+        """One step; the loss and its parts are kept for the next validation."""
         losses = self._task.loss(self.network, batch)
-        self.log_dict(
-            {f"train_{name}": value for name, value in losses.items()}, prog_bar=False, on_epoch=True, on_step=False
-        )
-        self.log("loss", losses["loss"], prog_bar=True, logger=False)
+        self._losses.append({name: value.detach() for name, value in losses.items()})
         return losses["loss"]
 
-    def validation_step(self, index: int) -> None:
-        """Segments a validation case as users do, and logs its Dice per label."""
-        case, image, truth = self._validation[int(index)]
-        header = self._task.header
+    def validation_step(self, number: int) -> None:
+        """Segments a validation case as users do, and keeps its Dice per annotated label."""
+        case, header = self._validation[int(number)], self._task.header
         # Validation runs in the weights' own precision, like inference.
         with torch.autocast(self.device.type, enabled=False):
             method = method_class(header.method)(Model(header, self.network))
-            found = method.segment(image, Options(), Run(self.device)).label_map.array
-        annotated = annotated_labels(case, header.labels)
-        scores = {
-            label.name: dice(found == label.value, truth.array == label.value)
-            for label, drawn in zip(header.labels, annotated, strict=True)
+            found = method.segment(case.image, Options(), Run(self.device)).label_map.array
+        self._scores[case.name] = {
+            label.name: dice(found == label.value, case.truth.array == label.value)
+            for label, drawn in zip(header.labels, case.annotated, strict=True)
             if drawn
         }
-        for name, score in scores.items():
-            self.log(f"val_dice_{name}", score, batch_size=1, sync_dist=True)
-        self.log("val_dice", float(np.mean(list(scores.values()))), batch_size=1, prog_bar=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the mean losses since the last validation, and the Dice of all devices' cases."""
+        for name in self._losses[0] if self._losses else ():
+            self.log(f"train_{name}", torch.stack([row[name] for row in self._losses]).mean(), sync_dist=True)
+        scores = list(_gathered(self._scores, self.trainer.world_size).values())
+        for label in self._task.header.labels:
+            values = [row[label.name] for row in scores if label.name in row]
+            if values:
+                self.log(f"val_dice_{label.name}", float(np.mean(values)), sync_dist=True)
+        self.log("val_dice", float(np.mean([np.mean(list(row.values())) for row in scores])), sync_dist=True)
+        self._losses, self._scores = [], {}
 
     def configure_optimizers(self) -> Any:
         """AdamW; the rate warms up linearly and then decays polynomially (power 0.9) to zero."""
@@ -115,3 +148,11 @@ def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     """Dice of two masks; 1 when both are empty."""
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
+
+
+def _gathered(scores: dict[str, dict[str, float]], devices: int) -> dict[str, dict[str, float]]:
+    """The scores of all devices' cases, each case once, in the order of their names."""
+    parts = [scores] * devices
+    if devices > 1:
+        torch.distributed.all_gather_object(parts, scores)
+    return dict(sorted(pair for part in parts for pair in part.items()))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from hrseg.errors import InputError
 from hrseg.labels import Label
@@ -15,13 +16,37 @@ from hrseg.methods import method_class
 from hrseg.model_file import Header, Preprocessing, Provenance, Strict, first_problem
 from hrseg.structures import label as structure_label
 
+Byte = Annotated[int, Field(ge=0, le=255)]
+#: For labels that are not in the catalogue: Okabe and Ito's colours, distinct for the colour-blind too.
+_COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+
 
 class RecipeLabel(Strict):
-    """A label: a structure of the catalogue, with another name or other names in data lists where needed."""
+    """A label: a structure of the catalogue (``structures.py``), or one of the user's own with a ``name``.
 
-    structure: str
+    Attributes:
+        structure: key in the catalogue, which gives name, colour and codes.
+        name, color: instead of the catalogue's.
+        sources: names in data lists that count as this label; its own name if empty.
+    """
+
+    structure: str | None = None
     name: str | None = None
+    color: tuple[Byte, Byte, Byte] | None = None
     sources: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> RecipeLabel:
+        if not self.structure and not self.name:
+            raise ValueError("a label needs a structure or a name")
+        return self
+
+    def label(self, value: int) -> Label:
+        """The label of this voxel value. Raises InputError for an unknown structure."""
+        if self.structure:
+            label = structure_label(value, self.structure, name=self.name, sources=self.sources)
+            return replace(label, color=self.color or label.color)
+        return Label(value, self.name or "", self.color or _COLORS[value % len(_COLORS)], sources=self.sources)
 
 
 class Recipe(Strict):
@@ -44,7 +69,7 @@ class Recipe(Strict):
     def header(self, provenance: Provenance) -> Header:
         """The header of the model that this recipe makes."""
         return Header(
-            labels=[self._label(number + 1, entry) for number, entry in enumerate(self.labels)],
+            labels=[entry.label(value) for value, entry in enumerate(self.labels, 1)],
             training=provenance,
             **{
                 key: getattr(self, key)
@@ -52,10 +77,6 @@ class Recipe(Strict):
                 if key in Header.model_fields and key not in ("labels", "training")
             },
         )
-
-    @staticmethod
-    def _label(value: int, entry: RecipeLabel) -> Label:
-        return structure_label(value, entry.structure, name=entry.name, sources=entry.sources)
 
 
 def read_recipe(path: str | os.PathLike[str], profile: str) -> Recipe:
@@ -73,12 +94,17 @@ def read_recipe(path: str | os.PathLike[str], profile: str) -> Recipe:
         raise InputError(f'The recipe "{path}" is not YAML: {" ".join(str(error).split())}.') from error
     if not isinstance(content, dict):
         raise InputError(f'The recipe "{path}" must hold settings by name, not {type(content).__name__}.')
-    profiles = content.pop("profiles", {}) or {}
-    if profile not in profiles:
+    profiles = content.pop("profiles", None) or {}
+    if not isinstance(profiles, dict) or profile not in profiles:
         raise InputError(f'The recipe "{path}" has no profile "{profile}"; it has {", ".join(profiles) or "none"}.')
+    changes = profiles[profile] or {}
+    if not isinstance(changes, dict):
+        raise InputError(f'The profile "{profile}" of the recipe "{path}" must hold settings by name, not {changes}.')
     try:
-        recipe = Recipe.model_validate(_merged(content, profiles[profile] or {}))
-        method_class(recipe.method).build(recipe.header(Provenance()))
+        recipe = Recipe.model_validate(_merged(content, changes))
+        header = recipe.header(Provenance())
+        method_class(recipe.method).build(header)
+        method_class(recipe.method).training_task(header, recipe.training)
     except ValidationError as error:
         raise InputError(f'The recipe "{path}" is not valid: {first_problem(error)}.') from error
     return recipe

@@ -35,7 +35,6 @@ def random_patch(
     half = np.asarray(patch) // 2
     centre = np.clip(centre, np.minimum(half, np.asarray(shape) // 2), np.maximum(shape - half, np.asarray(shape) // 2))
     sides = [p if p == 1 else int(np.ceil(p * MARGIN)) for p in patch]
-    start = centre - np.asarray(sides) // 2
-    box = Box(tuple(int(s) for s in start), tuple(int(s + n) for s, n in zip(start, sides, strict=True)))  # type: ignore[arg-type]
+    box = Box.whole(sides).shift((centre - np.asarray(sides) // 2).tolist())
     image, label = crop_or_pad(case.image, box), crop_or_pad(case.label, box)
     return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label))

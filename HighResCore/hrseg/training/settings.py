@@ -16,15 +16,16 @@ class Augmentation(Strict):
     """Random changes of the high-resolution sample; every other resolution is derived from the changed one.
 
     Attributes:
-        rotation: largest angle in degrees about k, j, i (3D), or one angle (2D).
+        rotation: largest angle in degrees: one, or in 3D one about each of k, j and i.
         scale: largest relative change of size.
-        mirror: directions that may be mirrored; left-right swaps ``paired_labels`` or must not be here.
+        mirror: directions that may be mirrored. Models with an orientation name anatomical ones, where left-right swaps
+            ``paired_labels``; the others name horizontal and vertical.
         paired_labels: names of labels that mirroring left-right exchanges.
         noise, blur, brightness, contrast, gamma: strengths on normalised grey values; 0 is off.
         probability: of each grey-value change.
     """
 
-    rotation: list[Annotated[float, Field(ge=0, le=180)]] = [15.0]
+    rotation: Annotated[list[Annotated[float, Field(ge=0, le=180)]], Field(min_length=1, max_length=3)] = [15.0]
     scale: Share = 0.15
     mirror: list[Direction] = []
     paired_labels: list[tuple[str, str]] = []

@@ -1,0 +1,134 @@
+"""From masks to objects and the boxes around them: the published rules, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from hrseg.crop_cascade.merging import Region
+from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.geometry import Box, Floats, Shape
+
+#: Boxes that share more than this of either one are joined.
+_JOIN = 0.5
+#: The smallest side of a box in the published rules.
+_PAPER_LEAST = 5
+
+
+@dataclass(frozen=True)
+class ObjectBox:
+    """An object and the crop in which the fine network sees it, both in voxels of the working grid.
+
+    Attributes:
+        tight: around the object itself, or as an expert drew it.
+        crop: with context; it may reach outside the image.
+        region: only these voxels of the crop count, where an expert drew the box.
+    """
+
+    tight: Box
+    crop: Box
+    region: Region | None = None
+
+
+def components(mask: NDArray[np.bool_]) -> list[tuple[Box, int]]:
+    """Tight box and voxels of each connected component (8- or 26-connected) of a mask (K, J, I), the largest first."""
+    if not mask.any():
+        return []
+    labelled = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.Execute(labelled)
+    found = []
+    for value in statistics.GetLabels():
+        i, j, k, width, height, depth = statistics.GetBoundingBox(value)
+        found.append((Box((k, j, i), (k + depth, j + height, i + width)), statistics.GetNumberOfPixels(value)))
+    return sorted(found, key=lambda entry: (-entry[1], entry[0].start))
+
+
+def object_boxes(mask: NDArray[np.bool_], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
+    """The objects in a coarse mask, by the rules of the settings' variant; see :func:`crop_around`.
+
+    Ours ignores stray components, keeps the largest where there are too many, and joins crops that overlap by more
+    than half of either, so that each place is segmented once.
+    """
+    found = components(mask)
+    if settings.variant == "paper":
+        crops = [(box, paper_crop(box, settings.size, mask.shape)) for box, _ in found]
+        return [ObjectBox(box, crop) for box, crop in crops if crop is not None]
+    least = max(16, int(settings.smallest * mask.size))
+    kept = [box for box, voxels in found if voxels >= least][: settings.most]
+    return joined([ObjectBox(box, crop_around(box, settings, spacing)) for box in kept], settings, spacing)
+
+
+def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float]) -> Box:
+    """The crop for an object: a square or cube in millimetres with context around ``box``.
+
+    It is never smaller than the network's input, so that nothing is magnified beyond its own resolution, and it may
+    reach outside the image. Axes with a single slice keep it.
+    """
+    sides = [1, *settings.size] if len(settings.size) == 2 else settings.size
+    extent = np.asarray(box.shape, dtype=float)
+    used = np.array([n > 1 for n in sides])
+    mm = np.asarray(spacing, dtype=float)
+    longest = (extent * mm)[used].max()
+    padding = np.maximum(np.asarray(sides) / 8, settings.context * longest / mm)
+    side = np.maximum(np.ceil(longest / mm + 2 * padding), sides)
+    return _centred(box, np.where(used, side, box.shape).astype(int))
+
+
+def paper_crop(box: Box, size: Sequence[int], shape: Sequence[int]) -> Box | None:
+    """The published crop (C1, steps 3 to 6): squared, padded by an eighth of ``size``, moved inside; None: rejected."""
+    used = [axis for axis in range(3) if shape[axis] > 1]
+    side = max(box.shape[axis] for axis in used)
+    padding = size[-1] // 8
+    start, stop = list(box.start), list(box.stop)
+    for axis in used:
+        # Step 3 moves by half the difference towards the origin, step 4 pads, step 5 clamps at the far side last.
+        low = max(0, box.start[axis] - (side - box.shape[axis]) // 2 - padding)
+        low -= max(0, low + side + 2 * padding - shape[axis])
+        if low < 0 or side + 2 * padding < _PAPER_LEAST:
+            return None
+        start[axis], stop[axis] = low, low + side + 2 * padding
+    return Box(_triple(start), _triple(stop))
+
+
+def joined(objects: list[ObjectBox], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
+    """Objects whose tight boxes share more than half of either one, made one."""
+    result: list[ObjectBox] = []
+    for entry in objects:
+        partners = [other for other in result if _share(entry.tight, other.tight) > _JOIN]
+        result = [other for other in result if other not in partners]
+        tight = entry.tight
+        for other in partners:
+            tight = tight.union(other.tight)
+        result.append(ObjectBox(tight, crop_around(tight, settings, spacing)) if partners else entry)
+    # What grew by joining may overlap others now.
+    return result if len(result) == len(objects) else joined(result, settings, spacing)
+
+
+def jittered(box: Box, amount: float, rng: np.random.RandomState) -> Box:
+    """``box`` with each face moved by a uniform random share, up to ``amount``, of its side; at least one voxel."""
+    extent = np.asarray(box.shape, dtype=float)
+    moves = rng.uniform(-amount, amount, size=(2, 3)) * extent
+    start = np.rint(np.asarray(box.start) + moves[0]).astype(int)
+    stop = np.maximum(np.rint(np.asarray(box.stop) + moves[1]).astype(int), start + 1)
+    return Box(_triple(start), _triple(stop))
+
+
+def _centred(box: Box, side: NDArray[np.intp]) -> Box:
+    middle: Floats = (np.asarray(box.start) + np.asarray(box.stop)) / 2
+    start = np.floor(middle - side / 2 + 0.5).astype(int)
+    return Box(_triple(start), _triple(start + side))
+
+
+def _share(a: Box, b: Box) -> float:
+    """Common voxels over those of the smaller box."""
+    return a.intersection(b).size / max(1, min(a.size, b.size))
+
+
+def _triple(values: Sequence[int] | NDArray) -> Shape:
+    k, j, i = (int(v) for v in values)
+    return k, j, i

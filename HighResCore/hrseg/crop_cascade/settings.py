@@ -1,0 +1,37 @@
+"""How the cascade finds, cuts and joins crops."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hrseg.model_file import Strict
+from hrseg.training.settings import Share
+
+Side = Annotated[int, Field(ge=16, le=1024)]
+
+
+class InferenceSettings(Strict):
+    """Settings of the cascade (fact sheet, C1 to C6).
+
+    Attributes:
+        size: sides of both networks' input, (k, j, i) or (j, i).
+        variant: ``cascade`` is ours (C6); ``paper`` the published procedure (C1, C4): nearest-neighbour resizing, a
+            padding of an eighth of ``size`` in pixels, boxes that leave the image dropped, masks joined by OR.
+        threshold: of the coarse probability; below 0.5 favours recall.
+        context: added around an object, as a share of its longest side; at least an eighth of ``size`` in voxels.
+        smallest: components of fewer voxels than this share of the image (at least 16) are ignored.
+        most: at most so many objects, the largest.
+        merge: overlapping crops are joined by a Gaussian-weighted ``mean`` of probabilities, or by their ``max``.
+        batch: crops that the fine network sees at once.
+    """
+
+    size: Annotated[list[Side], Field(min_length=2, max_length=3)]
+    variant: Literal["cascade", "paper"] = "cascade"
+    threshold: Share = 0.4
+    context: Annotated[float, Field(ge=0, le=2)] = 0.15
+    smallest: Share = 1e-5
+    most: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    merge: Literal["mean", "max"] = "mean"
+    batch: Annotated[int, Field(ge=1, le=256)] = 16

@@ -1,0 +1,202 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.torch import load_file
+
+from hrseg.geometry import Grid
+from hrseg.image import read_image, read_label_map, write_image
+from hrseg.model_file import load_header
+from hrseg.model_file import write_model as write_tensors
+from training_helpers import scene, write_model
+
+SIDE = 20
+GRID = Grid.from_spacing((SIDE,) * 3)
+
+
+@pytest.fixture
+def image(tmp_path):
+    write_image(tmp_path / "scan.nii.gz", scene(0)[0], GRID)
+    return tmp_path / "scan.nii.gz"
+
+
+def test_a_file_with_report_and_probabilities(hrseg, tmp_path, model, image):
+    out, report = tmp_path / "out [b].seg.nrrd", tmp_path / "report.json"
+    probability = tmp_path / "p.nii.gz"
+    done = hrseg("segment", image, "--model", model, "-o", out, "--report", report, "--save-probability", probability)
+    assert (done.code, done.err) == (0, "")
+    assert f"{image} → {out}" in done.out
+    assert "cpu: reading" in done.out
+    content = json.loads(report.read_text())
+    assert set(content) == {
+        *("image", "model", "method", "device", "seconds", "peak_memory_mib", "output_grid", "labels", "notices")
+    }
+    assert set(content["labels"][0]) == {"value", "name", "voxels", "millilitres"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("out [b].seg.nrrd", "p-ball.nii.gz", "p-cube.nii.gz", "report.json", "scan.nii.gz")
+    ]
+    assert read_label_map(out).grid.matches(GRID)
+
+
+def test_several_images_to_a_folder(hrseg, tmp_path, model, image):
+    second = tmp_path / "second.nrrd"
+    write_image(second, scene(1)[0], GRID)
+    out = tmp_path / "out"
+    done = hrseg("segment", image, second, "--model", model, "--output", out, "--report", out)
+    assert done.code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["scan.json", "scan.nii.gz", "second.json", "second.nii.gz"]
+    assert json.loads((out / "second.json").read_text())["image"] == str(second)
+
+
+def test_nothing_found_is_said(hrseg, tmp_path, image):
+    path = write_model(tmp_path / "blind.safetensors")
+    zeros = {name: torch.zeros_like(value) for name, value in load_file(path).items()}
+    write_tensors(path, load_header(path), zeros)
+    done = hrseg("segment", image, "--model", path, "-o", tmp_path / "o.nii.gz")
+    assert done.code == 0
+    assert done.err == "Note: Nothing was found; is the image of the kind that the model is for?\n"
+
+
+def volume(path, array):
+    write_image(path, array, Grid.from_spacing(array.shape))
+
+
+def four_dimensions(path):
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(scene(0)[0])] * 2), str(path))
+
+
+WRONG_IMAGES = {
+    "missing": (lambda path: None, 'There is no file "{}"; check the path.'),
+    "folder": (lambda path: path.mkdir(), "holds no DICOM series"),
+    "four": (four_dimensions, "has 4 dimensions"),
+    "nan": (lambda path: volume(path, np.where(scene(0)[1], np.nan, 1.0)), "NaN or infinite"),
+    "constant": (lambda path: volume(path, np.full((SIDE,) * 3, 7, np.int16)), "is constant (every voxel is 7)"),
+    "voxel": (lambda path: volume(path, np.ones((1, 1, 1), np.int16)), "has 1 x 1 x 1 voxels"),
+    "text": (lambda path: path.write_text("no image"), 'Cannot read "{}"'),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_IMAGES)
+def test_wrong_images(hrseg, tmp_path, model, kind):
+    make, message = WRONG_IMAGES[kind]
+    path = tmp_path / f"[bold]{kind}[x].nii.gz"
+    make(path)
+    done = hrseg("segment", path, "--model", model, "-o", tmp_path / "out.nii.gz")
+    assert done.code == 2
+    assert message.format(path) in done.error
+    assert done.out == ""
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_wrong_models(hrseg, tmp_path, model, image):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(model.read_bytes()[:-100])
+    for name, message in ((cut, "is truncated"), ("magic", 'There is no model "magic"; found: none.')):
+        done = hrseg("segment", image, "--model", name, "-o", tmp_path / "out.nii.gz")
+        assert done.code == 2
+        assert message in done.error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--colour"], 'No such option: --colour; see "hrseg segment --help".'),
+        (["--memory-budget", "0"], "Invalid value for '--memory-budget'"),
+        (["--device", "abacus"], 'There is no device "abacus"'),
+        (["--report", "{}/none/r.json"], "there is no folder"),
+        (["-o", "{}/out.doc"], 'Cannot write "out.doc": the name must end in one of'),
+    ],
+)
+def test_wrong_options(hrseg, tmp_path, model, image, options, message):
+    options = [option.format(tmp_path) for option in options]
+    done = hrseg("segment", image, "--model", model, "-o", tmp_path / "out.nii.gz", *options)
+    assert done.code == (4 if "none" in options[-1] else 2)
+    assert message in done.error
+
+
+def test_an_image_is_not_overwritten(hrseg, tmp_path, model, image):
+    before = image.read_bytes()
+    assert "is one of the images" in hrseg("segment", image, "--model", model, "-o", tmp_path).error
+    assert image.read_bytes() == before
+
+
+def test_too_little_memory(hrseg, tmp_path, model, image):
+    done = hrseg("segment", image, "--model", model, "-o", tmp_path / "out.nii.gz", "--memory-budget", "0.001")
+    assert done.code == 3
+    assert "GiB" in done.error
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_folder_that_does_not_exist(hrseg, tmp_path, model, image):
+    done = hrseg("segment", image, "--model", model, "-o", tmp_path / "none" / "out.nii.gz")
+    assert done.code == 4
+    assert f'there is no folder "{tmp_path}/none"' in done.error
+
+
+def test_debug_shows_where_an_error_came_from(hrseg, tmp_path, model):
+    done = hrseg("segment", tmp_path / "none.nii", "--model", model, "-o", tmp_path / "out.nii.gz", "--debug")
+    assert done.code == 2
+    assert "Traceback" in done.err
+    assert "plan_jobs" in done.err
+    assert done.err.splitlines()[-1].startswith("Error: There is no file")
+
+
+SLOW = """
+import sys, time
+from hrseg.cli import main
+from hrseg.patch_based import method
+from hrseg.windows import blended_slabs
+
+def slow(volume, window, predict, **options):
+    def wait(x):
+        print("started", flush=True)
+        time.sleep(0.2)
+        return predict(x)
+    return blended_slabs(volume, window, wait, **options)
+
+method.blended_slabs = slow
+main()
+"""
+
+
+def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path, model, image):
+    before = sorted(tmp_path.iterdir())
+    arguments = ["segment", image, "--model", model, "-o", tmp_path / "out.nii.gz", "--report", tmp_path / "r.json"]
+    core = Path(__file__).parents[3] / "HighResCore"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(core)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert err == "Error: Interrupted.\n"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_result_of_a_subprocess(tmp_path, model, image):
+    """As users call it."""
+    core = Path(__file__).parents[3] / "HighResCore"
+    done = subprocess.run(
+        [sys.executable, "-m", "hrseg", "segment", image, "--model", model, "-o", tmp_path / "out.nii.gz"],
+        env={**os.environ, "PYTHONPATH": str(core)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert read_image(tmp_path / "out.nii.gz").grid.matches(GRID)

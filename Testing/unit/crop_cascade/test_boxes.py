@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hrseg.crop_cascade.boxes import components, crop_around, jittered, object_boxes, paper_crop
+from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.geometry import Box
+
+OURS = InferenceSettings(size=[32, 32])
+PAPER = InferenceSettings(size=[32, 32], variant="paper")
+FLAT = (1.0, 1.0, 1.0)
+
+
+def mask(shape: tuple[int, int, int], *blocks: tuple[slice, slice, slice]) -> np.ndarray:
+    result = np.zeros(shape, dtype=bool)
+    for block in blocks:
+        result[block] = True
+    return result
+
+
+def test_components_are_tight_and_the_largest_comes_first() -> None:
+    two = mask((1, 20, 30), np.s_[:, 2:4, 3:5], np.s_[:, 10:15, 20:26])
+    assert components(two) == [(Box((0, 10, 20), (1, 15, 26)), 30), (Box((0, 2, 3), (1, 4, 5)), 4)]
+
+
+def test_touching_corners_are_one_component() -> None:
+    assert len(components(mask((1, 8, 8), np.s_[:, 2:4, 2:4], np.s_[:, 4:6, 4:6]))) == 1
+
+
+def test_no_foreground_has_no_components() -> None:
+    assert components(np.zeros((4, 4, 4), dtype=bool)) == []
+
+
+def test_paper_crop_is_squared_padded_and_moved_inside() -> None:
+    # 10 x 20 becomes 20 x 20, and 28 x 28 with a padding of 4; at the border it moves inside.
+    assert paper_crop(Box((0, 50, 40), (1, 60, 60)), [32, 32], (1, 100, 100)) == Box((0, 41, 36), (1, 69, 64))
+    assert paper_crop(Box((0, 90, 40), (1, 100, 60)), [32, 32], (1, 100, 100)) == Box((0, 72, 36), (1, 100, 64))
+
+
+def test_paper_crop_rejects_a_square_larger_than_the_image() -> None:
+    # The sheet's example: a box of 520 x 300 in an image of 640 x 512 with a padding of 16.
+    assert paper_crop(Box((0, 100, 50), (1, 400, 570)), [128, 128], (1, 512, 640)) is None
+
+
+def test_our_crop_is_never_smaller_than_the_input_nor_without_context() -> None:
+    assert crop_around(Box((0, 50, 50), (1, 54, 54)), OURS, FLAT) == Box((0, 36, 36), (1, 68, 68))
+    # 100 long: 15 % of it on both sides.
+    assert crop_around(Box((0, 0, 0), (1, 60, 100)), OURS, FLAT).shape == (1, 130, 130)
+
+
+def test_our_crop_of_a_large_object_reaches_outside_instead_of_being_dropped() -> None:
+    large = mask((1, 64, 64), np.s_[:, 2:62, 2:62])
+    assert object_boxes(large, PAPER, FLAT) == []
+    (found,) = object_boxes(large, OURS, FLAT)
+    assert found.crop.start[1] < 0
+    assert found.crop.stop[1] > 64
+
+
+def test_our_crop_is_a_cube_in_millimetres() -> None:
+    settings = InferenceSettings(size=[16, 16, 16])
+    crop = crop_around(Box((0, 0, 0), (10, 40, 40)), settings, (4.0, 1.0, 1.0))
+    assert crop.shape[1] == crop.shape[2] == 52  # 40 mm and 15 % on both sides
+    assert crop.shape[0] == 16  # 52 mm would be 13 slices, the input has 16
+
+
+def test_stray_components_are_ignored_and_overlapping_boxes_joined() -> None:
+    both = mask((1, 64, 64), np.s_[:, 1:3, 1:3], np.s_[:, 20:40, 20:22], np.s_[:, 20:22, 24:40], np.s_[:, 28:36, 28:36])
+    # The 2 x 2 speck is too small; the 8 x 8 block shares nothing with the bars' boxes.
+    tight = {found.tight for found in object_boxes(both, OURS, FLAT)}
+    assert tight == {Box((0, 20, 20), (1, 40, 22)), Box((0, 20, 24), (1, 22, 40)), Box((0, 28, 28), (1, 36, 36))}
+    ring = mask((1, 64, 64), np.s_[:, 10:40, 10:13], np.s_[:, 37:40, 10:40], np.s_[:, 20:28, 20:28])
+    # The block lies within the box of the corner.
+    (found,) = object_boxes(ring, OURS, FLAT)
+    assert found.tight == Box((0, 10, 10), (1, 40, 40))
+
+
+def test_at_most_so_many_objects_are_kept() -> None:
+    two = mask((1, 64, 64), np.s_[:, 2:8, 2:8], np.s_[:, 30:50, 30:50])
+    (found,) = object_boxes(two, OURS.model_copy(update={"most": 1}), FLAT)
+    assert found.tight == Box((0, 30, 30), (1, 50, 50))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_moves_each_face_by_at_most_its_share(seed: int) -> None:
+    box = Box((0, 10, 20), (1, 30, 60))
+    moved = jittered(box, 0.25, np.random.RandomState(seed))
+    assert np.abs(np.subtract(moved.start, box.start)).tolist() <= [0, 5, 10]
+    assert min(moved.shape) >= 1
+    assert jittered(box, 0.0, np.random.RandomState(seed)) == box

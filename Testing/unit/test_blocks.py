@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrseg.blocks import ResBlock, ResidualUNet, Up, convolution, instance_norm, pool
+
+
+def image(dimension: int, channels: int, side: int = 8) -> Tensor:
+    torch.manual_seed(0)
+    return torch.randn(2, channels, *[side] * dimension)
+
+
+def with_and_without_gradients(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The two results, ``x`` being checked to stay as it is."""
+    before = x.clone()
+    first = network(x).detach()
+    with torch.no_grad():
+        second = network(x)
+    assert torch.equal(x, before)
+    return first, second
+
+
+# ---- instance norm ----
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6, 7), (2, 3, 9, 4), (1, 1, 2, 1)])
+def test_instance_norm_as_torch(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape) * 3 + 100
+    expected = F.instance_norm(x)
+    torch.testing.assert_close(instance_norm(x), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(instance_norm(x.clone()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_instance_norm_is_in_place_without_gradients() -> None:
+    x = image(2, 3)
+    with torch.no_grad():
+        assert instance_norm(x).data_ptr() == x.data_ptr()
+
+
+def test_instance_norm_of_one_voxel_and_of_a_constant() -> None:
+    for x in (torch.full((2, 3, 1, 1, 1), 7.0), torch.full((1, 2, 4, 4), 7.0)):
+        assert instance_norm(x).abs().max() < 1e-3
+        with torch.no_grad():
+            assert instance_norm(x.clone()).abs().max() < 1e-3
+
+
+def test_instance_norm_in_half_precision() -> None:
+    x = torch.randn(1, 2, 16, 16) * 2000
+    with torch.no_grad():
+        found = instance_norm(x.half())
+    # The variance, four millions, is more than half precision can hold.
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.float(), F.instance_norm(x), rtol=1e-2, atol=1e-2)
+
+
+# ---- blocks ----
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_residual_block(dimension: int) -> None:
+    block, x = ResBlock(dimension, 2, 5), image(dimension, 2)
+    first, second = with_and_without_gradients(block, x)
+    assert first.shape == (2, 5, *[8] * dimension)
+    torch.testing.assert_close(second, first, rtol=1e-5, atol=1e-5)
+
+
+def test_residual_block_step_by_step() -> None:
+    block, x = ResBlock(3, 2, 5), image(3, 2)
+    inner = F.leaky_relu(F.instance_norm(block.conv1(x)), 0.01)
+    expected = F.leaky_relu(F.instance_norm(block.conv2(inner)) + F.instance_norm(block.shortcut(x)), 0.01)
+    torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_the_residual_block() -> None:
+    torch.manual_seed(0)
+    block = ResBlock(2, 1, 2).double()
+    assert torch.autograd.gradcheck(block, torch.randn(1, 1, 3, 4, dtype=torch.float64, requires_grad=True))
+    block(torch.randn(1, 1, 3, 4, dtype=torch.float64)).square().sum().backward()
+    # What precedes an instance norm has no influence by its bias.
+    assert all(p.grad is not None and (p.ndim == 1 or p.grad.any()) for p in block.parameters())
+
+
+@pytest.mark.parametrize("stride", [(2, 2, 2), (1, 2, 2), (1, 1, 1), (2, 1)])
+def test_up_undoes_the_size_of_pooling(stride: Sequence[int]) -> None:
+    dimension = len(stride)
+    x = image(dimension, 3)
+    small = pool(dimension, stride)(x)
+    assert small.shape[2:] == tuple(8 // s for s in stride)
+    assert Up(dimension, 3, 4, stride)(small).shape == (2, 4, *x.shape[2:])
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_convolution_keeps_the_size(kernel: int) -> None:
+    assert convolution(3, 1, 2, kernel)(image(3, 1, 6)).shape == (2, 2, 6, 6, 6)
+    assert convolution(2, 1, 2, kernel, bias=False)(image(2, 1, 6)).shape == (2, 2, 6, 6)
+
+
+# ---- U-Net ----
+
+
+@pytest.mark.parametrize(
+    ("dimension", "strides"),
+    [(2, [[2, 2], [2, 2]]), (3, [[2, 2, 2], [2, 2, 2]]), (3, [[1, 2, 2], [2, 2, 2]]), (2, [[2, 1], [1, 1]])],
+)
+def test_unet(dimension: int, strides: list[list[int]]) -> None:
+    network = ResidualUNet(dimension, 2, 4, [3, 4, 5], strides)
+    first, second = with_and_without_gradients(network, image(dimension, 2))
+    assert first.shape == (2, 4, *[8] * dimension)
+    torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5)
+
+
+def test_unet_with_a_single_voxel_at_the_bottom() -> None:
+    network = ResidualUNet(3, 1, 2, [2, 3, 4], [[2, 2, 2]] * 2)
+    first, second = with_and_without_gradients(network, image(3, 1, 4))
+    assert first.isfinite().all()
+    torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5)
+    network(image(3, 1, 4)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_size_is_that_of_the_published_refiner() -> None:
+    # PFSeg's boundary refiner: the same blocks and widths, image and mask in, one mask out.
+    with torch.device("meta"):
+        network = ResidualUNet(3, 2, 1, [32, 32, 64, 128, 256], [[2] * 3] * 4)
+    assert sum(p.numel() for p in network.parameters()) == 8_302_113

@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pytest
+
+from hrseg.data_list import Case, read_case, read_data_list
+from hrseg.errors import InputError
+from hrseg.geometry import Grid
+from hrseg.image import write_image
+from hrseg.labels import Label
+from training_helpers import LABELS, scene, write_case, write_data, write_list
+
+CUBE, BALL = Label(1, "Cube", (0, 0, 0)), Label(2, "round thing", (0, 0, 0), sources=("ball",))
+
+
+def problems_of(path):
+    with pytest.raises(InputError) as error:
+        read_data_list(path)
+    head, *problems = str(error.value).split("\n  - ")
+    assert head == f'The data list "{path}" cannot be used; mend these rows:'
+    return problems
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return [write_case(tmp_path, f"c{n}", n) for n in range(3)]
+
+
+def test_what_is_read(tmp_path, rows):
+    rows[1] |= {"name": "second", "not_annotated": ["Ball"], "image": str(tmp_path / "c1.nii")}
+    content = {
+        "name": "mine",
+        "license": "MIT",
+        "reference": "me",
+        "labels": LABELS,
+        "training": rows[:2],
+        "test": rows[2:],
+    }
+    data = read_data_list(write_list(tmp_path, content))
+    assert (data.name, data.licence, data.citation) == ("mine", "MIT", "me")
+    assert data.labels == {1: "ball", 2: "cube"}
+    assert data.cases("training") == [
+        Case("c0", tmp_path / "c0.nii", tmp_path / "c0-labels.nii"),
+        Case("second", tmp_path / "c1.nii", tmp_path / "c1-labels.nii", ("Ball",)),
+    ]
+    with pytest.raises(InputError, match=r'no cases with labels in "validation"; it has training \(2\), test \(1\)'):
+        data.cases("validation")
+
+
+def test_a_list_as_the_decathlon_has_it(tmp_path, rows):
+    content = {"labels": LABELS, "training": rows, "test": ["./imagesTs/c9.nii.gz"], "modality": {"0": "CT"}}
+    path = tmp_path / "list.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    data = read_data_list(path)
+    assert len(data.cases("training")) == 3
+    assert data.name == "list"
+    with pytest.raises(InputError, match='no cases with labels in "test"'):
+        data.cases("test")
+
+
+def test_bad_rows_are_reported_together(tmp_path, rows):
+    bad = [
+        {"image": "none.nii", "label": "c0-labels.nii"},
+        {"image": "c1.nii"},
+        "c2.nii",
+        {**rows[0], "not_annotated": "ball"},
+        {**rows[1], "not_annotated": ["pyramid"]},
+        rows[2],
+    ]
+    labels = {"1": "ball", "2": "Ball", "x": "cube", "4": 4}
+    content = {"labels": labels, "training": bad, "validation": [rows[2]], "test": {}}
+    assert problems_of(write_list(tmp_path, content)) == [
+        f'training row 1: there is no file "{tmp_path}/none.nii"',
+        "training row 2: must have the paths \"image\" and \"label\", found {'image': 'c1.nii'}",
+        'training row 3: must have the paths "image" and "label", found c2.nii',
+        "training row 4: \"not_annotated\" must be a list of label names, found 'ball'",
+        '"test" must be a list of rows',
+        "labels: \"x\": 'cube' must be a whole number and a name",
+        'labels: "4": 4 must be a whole number and a name',
+        'labels: 2 values have the name "ball"',
+        f'the image "{tmp_path}/c2.nii" stands in 2 rows',
+        'case "c1": not_annotated names "pyramid", which is no label of the list',
+    ]
+
+
+def test_images_of_one_name_in_several_folders_need_names(tmp_path):
+    rows = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        row = write_case(tmp_path / folder, "scan.1", 0)
+        rows.append({key: f"{folder}/{value}" for key, value in row.items()})
+    content = {"labels": LABELS, "training": rows}
+    assert problems_of(write_list(tmp_path, content)) == [
+        '2 rows have the name "scan.1"; give each row a "name" of its own'
+    ]
+    for row in rows:
+        row["name"] = row["image"]
+    assert len(read_data_list(write_list(tmp_path, content)).cases("training")) == 2
+
+
+def test_many_problems_are_cut(tmp_path):
+    content = {"labels": LABELS, "training": [{}] * 60}
+    assert problems_of(write_list(tmp_path, content))[-1].endswith("\n  ... and 10 more")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("{", "is not JSON"),
+        ("[]", 'must be a JSON object with "labels"'),
+        ('{"labels": ["ball"]}', 'must be a JSON object with "labels"'),
+        ("\x00\xff", "is not JSON"),
+    ],
+)
+def test_files_that_are_no_data_lists(tmp_path, text, message):
+    path = tmp_path / "list.json"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=message) as error:
+        read_data_list(path)
+    assert str(path) in str(error.value)
+
+
+def test_values_are_matched_by_name(tmp_path):
+    data = read_data_list(write_data(tmp_path, labels={**LABELS, "7": "unused"}))
+    assert data.value_map([CUBE, BALL]) == {2: 1, 1: 2, 7: 0}
+    assert data.value_map([Label(1, "solids", (0, 0, 0), sources=("ball", "cube"))]) == {1: 1, 2: 1, 7: 0}
+    with pytest.raises(InputError, match='no label "cone, torus"; it has ball, cube, unused'):
+        data.value_map([Label(1, "torus", (0, 0, 0)), Label(2, "x", (0, 0, 0), sources=("cone", "cube"))])
+
+
+def test_a_label_is_annotated_when_all_its_sources_are(tmp_path):
+    both = Label(3, "solids", (0, 0, 0), sources=("ball", "CUBE"))
+    case = Case("a", tmp_path, tmp_path, ("CUBE",))
+    assert case.annotated([CUBE, BALL, both]) == (False, True, False)
+    assert Case("a", tmp_path, tmp_path).annotated([CUBE]) == (True,)
+
+
+def test_a_case_in_the_models_values(tmp_path):
+    write_case(tmp_path, "c", 5)
+    image, truth = read_case(Case("c", tmp_path / "c.nii", tmp_path / "c-labels.nii"), {1: 2, 2: 0})
+    raw, labels = scene(5)
+    np.testing.assert_array_equal(image.array[0], raw)
+    np.testing.assert_array_equal(truth.array, np.where(labels == 1, 2, 0))
+    assert truth.array.dtype == np.uint8
+
+
+def test_values_that_the_list_does_not_know(tmp_path):
+    write_case(tmp_path, "c", 5)
+    with pytest.raises(InputError, match=r'values that are not among the "labels" of the list: 2$'):
+        read_case(Case("c", tmp_path / "c.nii", tmp_path / "c-labels.nii"), {1: 1})
+
+
+@pytest.mark.parametrize(
+    ("shift", "spacing", "fits"), [(0.02, 1, True), (0, 1.001, True), (0.2, 1, False), (0, 1.1, False)]
+)
+def test_geometry_may_be_rounded_but_not_wrong(tmp_path, shift, spacing, fits):
+    raw, labels = scene(1)
+    grid = Grid.from_spacing(raw.shape, (2, 1, 1))
+    write_image(tmp_path / "c.nii", raw, grid)
+    write_image(tmp_path / "l.nii", labels, Grid.from_spacing(raw.shape, (2 * spacing, 1, 1), (shift, 0, 0)))
+    case = Case("c", tmp_path / "c.nii", tmp_path / "l.nii")
+    if fits:
+        image, truth = read_case(case, {1: 1, 2: 2})
+        assert truth.grid is image.grid
+    else:
+        with pytest.raises(
+            InputError, match=r"label map \(20x20x20 voxels of 1x1x2.* does not lie on its image's voxels"
+        ):
+            read_case(case, {1: 1, 2: 2})
+
+
+def test_another_shape_does_not_fit(tmp_path):
+    write_case(tmp_path, "c", 5)
+    write_image(tmp_path / "l.nii", scene(5, side=10)[1], Grid.from_spacing((10, 10, 10)))
+    with pytest.raises(InputError, match=r"its label map \(10x10x10 voxels .*\(20x20x20 voxels"):
+        read_case(Case("c", tmp_path / "c.nii", tmp_path / "l.nii"), {1: 1, 2: 2})

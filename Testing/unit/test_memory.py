@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hrseg import memory
+from hrseg.errors import OutOfMemory
+from hrseg.memory import GIB, MIB, PeakMemory, activation_peak, available, check_room, cpu_network_bytes
+
+CPU = torch.device("cpu")
+
+
+# ---- forecast of activations ----
+
+
+def test_one_new_tensor() -> None:
+    x = torch.zeros(1000)
+    assert activation_peak(lambda: x + 1) == 4000
+
+
+def test_inputs_views_and_work_in_place_cost_nothing() -> None:
+    x = torch.zeros(10, 100)
+    assert activation_peak(lambda: x.t()[3:].relu_().add_(1)) == 0
+
+
+def test_freed_tensors_do_not_add_up() -> None:
+    x = torch.zeros(1000)
+
+    def work() -> None:
+        y = x + 1
+        for _ in range(5):
+            y = y * 2  # the old and the new one coexist for a moment
+
+    assert activation_peak(work) == 8000
+
+
+def test_kept_tensors_add_up() -> None:
+    x = torch.zeros(1000)
+    assert activation_peak(lambda: [x + n for n in range(5)]) == 20_000
+
+
+def test_views_keep_their_storage_alive() -> None:
+    x = torch.zeros(1000)
+
+    def work() -> None:
+        part = (x + 1)[:10]
+        del part
+        part = (x + 1)[:10]
+        (x + part[0]).sum()
+
+    assert activation_peak(work) == 8000 + 4
+
+
+def test_convolution() -> None:
+    x, weight = torch.zeros(1, 2, 8, 8), torch.zeros(5, 2, 3, 3)
+    assert activation_peak(lambda: F.conv2d(x, weight, padding=1)) == 4 * 5 * 64
+
+
+def test_several_results_and_types() -> None:
+    x = torch.zeros(1000)
+    assert activation_peak(lambda: x.max(dim=0)) == 4 + 8
+    assert activation_peak(lambda: x.half()) == 2000
+
+
+def test_network_on_the_cpu_needs_somewhat_more() -> None:
+    assert cpu_network_bytes(0) < 100 * MIB
+    assert GIB < cpu_network_bytes(GIB) < 1.3 * GIB
+
+
+# ---- what is used and what there is ----
+
+
+def test_peak_sees_an_array_after_it_is_gone() -> None:
+    peak = PeakMemory(CPU)
+    array = np.ones(64 * MIB, dtype=np.uint8)
+    del array
+    assert peak.bytes() == pytest.approx(64 * MIB, abs=4 * MIB)
+
+
+def test_what_was_there_before_does_not_count() -> None:
+    array = np.ones(64 * MIB, dtype=np.uint8)
+    peak = PeakMemory(CPU)
+    assert peak.bytes() < 4 * MIB
+    assert array.all()
+
+
+def test_restart_forgets_the_peak_but_not_the_start() -> None:
+    peak = PeakMemory(CPU)
+    kept = np.ones(32 * MIB, dtype=np.uint8)
+    gone = np.ones(64 * MIB, dtype=np.uint8)
+    del gone
+    peak.restart()
+    assert peak.bytes() == pytest.approx(32 * MIB, abs=4 * MIB)
+    assert kept.all()
+
+
+def test_available() -> None:
+    assert 0 < available(CPU) < 2**50
+
+
+def cgroup(folder: Path, limit: str, used: int, cached: int) -> None:
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\n")
+
+
+def test_limit_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    unlimited = available(CPU)
+    assert unlimited > 10 * MIB
+    cgroup(tmp_path, str(10 * MIB), 8 * MIB, 3 * MIB)
+    assert available(CPU) == 5 * MIB
+    cgroup(tmp_path, "max", 8 * MIB, 3 * MIB)
+    assert available(CPU) == pytest.approx(unlimited, rel=0.2)
+
+
+def test_room() -> None:
+    check_room(5, 5)
+    with pytest.raises(OutOfMemory, match=r"needs about 2\.00 GiB of memory, but 0\.50 GiB may be used; close"):
+        check_room(2 * GIB, GIB // 2)
+    with pytest.raises(OutOfMemory, match=r"but 0\.00 GiB may be used"):
+        check_room(GIB, -5)

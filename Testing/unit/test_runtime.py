@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from hrseg import runtime
+from hrseg.errors import Cancelled, InputError, OutOfMemory
+from hrseg.memory import GIB, MIB
+from hrseg.runtime import CPU, Run, autocast, choose_device, halvings, is_out_of_memory, with_fallback
+
+#: A device that needs no hardware to be named.
+OTHER = torch.device("meta")
+
+# ---- devices ----
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device() == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("mps") == torch.device("mps")
+    assert choose_device("cpu") == choose_device("cpu:0") == CPU
+    with pytest.raises(InputError, match='"cuda:2" is not there: 2 CUDA devices found; use cpu'):
+        choose_device("cuda:2")
+
+
+def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto") == CPU
+    for name in ("cuda", "cuda:0", "mps"):
+        with pytest.raises(InputError, match=f'"{name}" is not there: 0 CUDA|"{name}" is not there; use cpu'):
+            choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:x", "CUDA", "xla", "meta"])
+def test_unknown_devices(name: str) -> None:
+    with pytest.raises(InputError, match=f'There is no device "{name}"; choose auto, cpu'):
+        choose_device(name)
+
+
+def test_precision() -> None:
+    with autocast(CPU):
+        assert (torch.ones(1, 2) @ torch.ones(2, 1)).dtype == torch.float32
+
+
+# ---- stages ----
+
+
+def test_progress_of_a_stage() -> None:
+    told: list[tuple[str, int, int]] = []
+    run = Run(progress=lambda *step: told.append(step))
+    with run.stage("a", 3) as advance:
+        advance(2)
+        advance(1)
+    with run.stage("b"):
+        pass
+    with run.stage("c", 2) as advance:
+        advance(5)
+    assert told == [("a", 0, 3), ("a", 2, 3), ("a", 3, 3), ("b", 0, 1), ("b", 1, 1), ("c", 0, 2), ("c", 2, 2)]
+
+
+def test_seconds_and_peak_memory_of_each_stage() -> None:
+    run = Run()
+    with run.stage("large"):
+        array = np.ones(64 * MIB, dtype=np.uint8)
+        del array
+    with run.stage("slow"):
+        time.sleep(0.05)
+    with run.stage("small"):
+        kept = np.ones(8 * MIB, dtype=np.uint8)
+    with run.stage("slow"):
+        time.sleep(0.05)
+    assert kept.all()
+    assert list(run.seconds) == list(run.peak_memory) == ["large", "slow", "small"]
+    assert 0.1 <= run.seconds["slow"] < 2
+    assert run.peak_memory["large"] == pytest.approx(64 * MIB, abs=4 * MIB)
+    assert run.peak_memory["small"] == pytest.approx(8 * MIB, abs=4 * MIB)
+    # Counted from the start of the job: what an earlier stage keeps is there in a later one.
+    assert run.peak_memory["slow"] == pytest.approx(8 * MIB, abs=4 * MIB)
+
+
+def test_cancel_stops_at_the_next_step() -> None:
+    cancel = threading.Event()
+    done = []
+    run = Run(cancel=cancel)
+
+    def work() -> None:
+        with run.stage("a", 9) as advance:
+            for n in range(9):
+                done.append(n)
+                if n == 3:
+                    cancel.set()
+                advance(1)
+
+    with pytest.raises(Cancelled, match="nothing was written"):
+        work()
+    assert done == [0, 1, 2, 3]
+    assert run.seconds["a"] >= 0
+    with pytest.raises(Cancelled), run.stage("b"):
+        done.append(99)
+    assert 99 not in done
+
+
+def test_stage_that_runs_out_of_memory_says_so() -> None:
+    with (
+        pytest.raises(OutOfMemory, match='Memory ran out at the stage "preparing"; close other'),
+        Run().stage("preparing"),
+    ):
+        np.ones(2**60, dtype=np.uint8)
+    with pytest.raises(RuntimeError, match="shape mismatch"), Run().stage("preparing"):
+        raise RuntimeError("shape mismatch")
+
+
+def test_notices_are_told_once() -> None:
+    run = Run()
+    for text in ("a", "b", "a"):
+        run.notice(text)
+    assert run.notices == ["a", "b"]
+
+
+# ---- memory budget and fall-back ----
+
+
+def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.memory, "available", lambda device: 100)
+    assert Run().budget_on(CPU, held=30) == 100
+    assert Run(memory_budget=80).budget_on(CPU) == 80
+    assert Run(memory_budget=80).budget_on(CPU, held=30) == 50
+    assert Run(memory_budget=500).budget_on(CPU, held=30) == 100
+
+
+class Job:
+    """Work that needs ten bytes per unit, on devices that hold ``real`` bytes."""
+
+    def __init__(self, run: Run, real: dict[torch.device, int]) -> None:
+        self.run, self.real = run, real
+        self.tried: list[tuple[torch.device, int]] = []
+
+    def __call__(self, chunks: list[int], held: int = 0) -> tuple[torch.device, int]:
+        return with_fallback(self.run, chunks, lambda device, chunk: 10 * chunk, self.work, held)
+
+    def work(self, device: torch.device, chunk: int) -> tuple[torch.device, int]:
+        self.tried.append((device, chunk))
+        if 10 * chunk > self.real[device]:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return device, chunk
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> dict[torch.device, int]:
+    """Bytes that the two devices say they have."""
+    values = {CPU: 1000, OTHER: 1000}
+    monkeypatch.setattr(runtime.memory, "available", values.__getitem__)
+    return values
+
+
+def test_largest_chunk_first(free: dict[torch.device, int]) -> None:
+    job = Job(Run(), {CPU: 1000})
+    assert job([8, 4, 2, 1]) == (CPU, 8)
+    assert job.run.notices == []
+
+
+def test_chunks_above_the_budget_are_not_tried(free: dict[torch.device, int]) -> None:
+    job = Job(Run(memory_budget=70), {CPU: 1000})
+    assert job([8, 4, 2, 1], held=40) == (CPU, 2)
+    assert job.tried == [(CPU, 2)]
+    assert job.run.notices == ["The memory of cpu does not suffice for large chunks; using smaller ones."]
+
+
+def test_memory_that_runs_out_all_the_same(free: dict[torch.device, int]) -> None:
+    job = Job(Run(OTHER), {OTHER: 45, CPU: 1000})
+    assert job([8, 4, 2, 1]) == (OTHER, 4)
+    assert job.tried == [(OTHER, 8), (OTHER, 4)]
+    assert job.run.notices == ["The memory of meta does not suffice for large chunks; using smaller ones."]
+
+
+def test_the_cpu_comes_last(free: dict[torch.device, int]) -> None:
+    job = Job(Run(OTHER), {OTHER: 0, CPU: 1000})
+    assert job([2, 1]) == (CPU, 2)
+    assert job.tried == [(OTHER, 2), (OTHER, 1), (CPU, 2)]
+    assert job.run.notices[-1] == "The memory of meta does not suffice; running on cpu instead."
+
+
+def test_device_without_room_is_left_at_once(free: dict[torch.device, int]) -> None:
+    free[OTHER] = 5
+    job = Job(Run(OTHER), {CPU: 1000})
+    assert job([2, 1]) == (CPU, 2)
+    assert job.run.notices == ["The memory of meta does not suffice; running on cpu instead."]
+
+
+def test_nothing_fits() -> None:
+    run = Run(memory_budget=GIB)
+    with pytest.raises(OutOfMemory, match=r"This needs about 3\.00 GiB of memory, but 1\.00 GiB may be used"):
+        with_fallback(run, [2, 1], lambda device, chunk: 3 * GIB * chunk, lambda device, chunk: None)
+
+
+def test_nothing_fitted(free: dict[torch.device, int]) -> None:
+    job = Job(Run(OTHER), {OTHER: 0, CPU: 0})
+    with pytest.raises(OutOfMemory, match="Memory ran out even in the smallest chunks; close other programs"):
+        job([2, 1])
+    assert len(job.tried) == 4
+
+
+def test_memory_of_a_failed_attempt_is_free_in_the_next(free: dict[torch.device, int]) -> None:
+    alive: list[int] = []
+
+    class Big:
+        def __init__(self) -> None:
+            alive.append(1)
+
+        def __del__(self) -> None:
+            alive.pop()
+
+    seen = []
+
+    def work(device: torch.device, chunk: int) -> None:
+        seen.append(len(alive))
+        big = Big()
+        if chunk > 1:
+            raise MemoryError(big)
+
+    with_fallback(Run(), [4, 2, 1], lambda device, chunk: 0, work)
+    assert seen == [0, 0, 0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("wrong shape"), Cancelled("stop"), ValueError("out of memory")])
+def test_other_errors_pass(error: Exception, free: dict[torch.device, int]) -> None:
+    def work(device: torch.device, chunk: int) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        with_fallback(Run(), [2, 1], lambda device, chunk: 0, work)
+
+
+def test_stage_inside_an_attempt(free: dict[torch.device, int]) -> None:
+    run = Run()
+
+    def work(device: torch.device, chunk: int) -> int:
+        with run.stage("inference"):
+            if chunk > 1:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+        return chunk
+
+    assert with_fallback(run, [2, 1], lambda device, chunk: 0, work) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemory("x"),
+        torch.OutOfMemoryError("x"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("[enforce fail] not enough memory: you tried to allocate 8 bytes."),
+        RuntimeError("MPS backend out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("unable to mmap 8 bytes: Cannot allocate memory (12)"),
+    ],
+)
+def test_out_of_memory_in_many_words(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("size mismatch"))
+
+
+def test_halvings() -> None:
+    assert [halvings(n) for n in (1, 4, 5)] == [[1], [4, 2, 1], [5, 2, 1]]
