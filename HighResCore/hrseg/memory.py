@@ -90,7 +90,9 @@ def high_water() -> int:
 def available(device: torch.device) -> int:
     """Bytes that a job on this device may use: free GPU memory, or main memory that is free or reclaimable."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What torch holds in its cache counts as used for the driver, but is there for the next job.
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
     return min(_main_memory_available(), _cgroup_headroom())
 
 

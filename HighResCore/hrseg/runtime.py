@@ -50,6 +50,10 @@ class Run:
     notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.count_memory_from_here()
+
+    def count_memory_from_here(self) -> None:
+        """What is in use now, such as the image itself, does not count as the job's."""
         memory.return_freed_memory()
         self._memory = memory.PeakMemory(self.device)
 

@@ -105,20 +105,28 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
     """
     with run.stage("reading"):
         image = read_image(job.image)
-    result = method.segment(image, Options(keep_probability=job.probability is not None), run)
+    run.count_memory_from_here()
+    options = Options(keep_probability=job.probability is not None)
+    with run.stage("forecast"):
+        forecast = method.forecast(image, options, run.device)
+    result = method.segment(image, options, run)
     with run.stage("writing"):
         write_label_map(job.output, result.label_map, result.labels)
         if job.probability:
             _write_probabilities(job.probability, result)
-    content = report_of(job.image, method, result, run)
+    content = report_of(job.image, method, result, run, forecast)
     if job.report:
         with replacing(job.report) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return content
 
 
-def report_of(image: Path, method: Method, result: Result, run: Run) -> dict[str, Any]:
-    """What was done, for a JSON file. Shapes and spacings are in file order, (i, j, k)."""
+def report_of(image: Path, method: Method, result: Result, run: Run, forecast: int) -> dict[str, Any]:
+    """What was done, for a JSON file. Shapes and spacings are in file order, (i, j, k); memory is beyond the image's.
+
+    Args:
+        forecast: bytes that the job was expected to need.
+    """
     grid = result.label_map.grid
     counts = np.bincount(result.label_map.array.ravel(), minlength=len(result.labels) + 1)
     seconds = {name: round(value, 3) for name, value in run.seconds.items()}
@@ -129,6 +137,7 @@ def report_of(image: Path, method: Method, result: Result, run: Run) -> dict[str
         "device": result.device,
         "seconds": {**seconds, "total": round(sum(run.seconds.values()), 3)},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),
+        "forecast_memory_mib": round(forecast / MIB, 1),
         "output_grid": {"shape": list(grid.shape[::-1]), "spacing": [round(s, 6) for s in grid.spacing[::-1]]},
         "labels": [
             {

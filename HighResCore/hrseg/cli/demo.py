@@ -22,14 +22,13 @@ def demo(
         from hrseg.runtime import choose_device
     with progress_bar() as progress:
         shown = show(folder, choose_device(device), progress)
-    table = Table(title="Dice against the exact truth", title_justify="left")
-    table.add_column("model", overflow="fold")
-    for name in [*shown[0].dice, "mean", "seconds", "peak MiB"]:
-        table.add_column(name, justify="right")
+    table = Table("", title="Dice against the exact truth", title_justify="left")
     for one in shown:
-        scores = [f"{value:.3f}" for value in one.dice.values()]
-        mean = f"{sum(one.dice.values()) / len(one.dice):.3f}"
-        cost = [f"{one.result.seconds['total']:.1f}", f"{one.result.peak_memory / MIB:.0f}"]
-        table.add_row(one.method.model.header.name, *scores, mean, *cost)
+        table.add_column(one.method.title, justify="right")
+    for name in shown[0].dice:
+        table.add_row(name, *(f"{one.dice[name]:.3f}" for one in shown))
+    table.add_row("mean", *(f"{sum(one.dice.values()) / len(one.dice):.3f}" for one in shown), end_section=True)
+    table.add_row("seconds", *(f"{one.result.seconds['total']:.1f}" for one in shown))
+    table.add_row("peak memory, MiB", *(f"{one.result.peak_memory / MIB:.0f}" for one in shown))
     output.print(table)
     output.print(f"Pictures (.png), segmentations and the phantom are in {folder}/")

@@ -23,14 +23,14 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")
     if as_json:
         output.print_json(data=found)
         return
-    table = Table("name", "method", "labels", "held-out Dice")
-    table.add_column("file", overflow="fold")
+    table = Table()
+    table.add_column("name", overflow="fold", min_width=24)
+    for column in ("method", "labels", "held-out Dice"):
+        table.add_column(column)
     for entry in found:
         dice = entry["held_out"].get("dice")
         described = [", ".join(entry["labels"]), "–" if dice is None else f"{dice:.3f}"]
-        table.add_row(
-            entry["name"], *([entry["method"], *described] if entry["method"] else ["unusable", "", ""]), entry["file"]
-        )
+        table.add_row(entry["name"], *([entry["method"], *described] if entry["method"] else ["unusable", "", ""]))
         if "problem" in entry:
             console.print(f"Note: {entry['problem']}", style="yellow")
     output.print(table if found else "No models found; `hrseg models add FILE` adds one.")

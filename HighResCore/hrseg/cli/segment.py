@@ -57,7 +57,8 @@ def _show(content: dict[str, Any], path: Path) -> None:
         table.add_row(label["name"], f"{label['voxels']:,}", f"{label['millilitres']:.2f}")
     output.print(table)
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())
-    output.print(f"{content['device']}: {seconds}; peak memory {content['peak_memory_mib']:.0f} MiB")
+    memory = f"peak memory {content['peak_memory_mib']:.0f} MiB (forecast {content['forecast_memory_mib']:.0f})"
+    output.print(f"{content['device']}: {seconds}; {memory}")
     notices = content["notices"]
     if not any(label["voxels"] for label in content["labels"]):
         notices = [*notices, "Nothing was found; is the image of the kind that the model is for?"]

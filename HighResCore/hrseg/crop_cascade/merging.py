@@ -97,7 +97,6 @@ class Canvas:
         total[0].masked_fill_(~covered, 1.0)
         return total
 
-
     def _join(self, total: Tensor, weights: Tensor, patch: Tensor, weight: Tensor) -> None:
         """Joins ``patch`` to what stands at its place, in place."""
         if self._merge == "mean":

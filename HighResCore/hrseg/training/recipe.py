@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
@@ -103,7 +104,8 @@ def read_recipe(path: str | os.PathLike[str], profile: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(_merged(content, changes))
         header = recipe.header(Provenance())
-        method_class(recipe.method).build(header)
+        with torch.device("meta"):
+            method_class(recipe.method).build(header)
         method_class(recipe.method).training_task(header, recipe.training)
     except ValidationError as error:
         raise InputError(f'The recipe "{path}" is not valid: {first_problem(error)}.') from error

@@ -37,7 +37,8 @@ def test_a_file_with_report_and_probabilities(hrseg, tmp_path, model, image):
     assert "cpu: reading" in done.out
     content = json.loads(report.read_text())
     assert set(content) == {
-        *("image", "model", "method", "device", "seconds", "peak_memory_mib", "output_grid", "labels", "notices")
+        *("image", "model", "method", "device", "seconds", "peak_memory_mib", "output_grid", "labels"),
+        *("notices", "forecast_memory_mib"),
     }
     assert set(content["labels"][0]) == {"value", "name", "voxels", "millilitres"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
