@@ -36,12 +36,12 @@ class Box:
     @classmethod
     def whole(cls, shape: Sequence[int]) -> Box:
         """The box of all voxels of an array of this (K, J, I) shape."""
-        return cls((0, 0, 0), _shape(shape))
+        return cls((0, 0, 0), as_shape(shape))
 
     @property
     def shape(self) -> Shape:
         """Number of voxels per axis, never negative."""
-        return _shape([max(0, b - a) for a, b in zip(self.start, self.stop, strict=True)])
+        return as_shape([max(0, b - a) for a, b in zip(self.start, self.stop, strict=True)])
 
     @property
     def size(self) -> int:
@@ -58,11 +58,11 @@ class Box:
     def intersection(self, other: Box) -> Box:
         """The part common to both; its ``size`` is 0 when they are apart."""
         start = np.maximum(self.start, other.start)
-        return Box(_shape(start), _shape(np.maximum(start, np.minimum(self.stop, other.stop))))
+        return Box(as_shape(start), as_shape(np.maximum(start, np.minimum(self.stop, other.stop))))
 
     def union(self, other: Box) -> Box:
         """The smallest box that holds both."""
-        return Box(_shape(np.minimum(self.start, other.start)), _shape(np.maximum(self.stop, other.stop)))
+        return Box(as_shape(np.minimum(self.start, other.start)), as_shape(np.maximum(self.stop, other.stop)))
 
     def clip(self, shape: Sequence[int]) -> Box:
         """The part inside an array of this (K, J, I) shape."""
@@ -71,11 +71,11 @@ class Box:
     def expand(self, margin: int | Sequence[int]) -> Box:
         """Grown by ``margin`` voxels on both sides of each axis (one number, or one per axis)."""
         grow = np.broadcast_to(np.asarray(margin, dtype=int), (3,))
-        return Box(_shape(np.subtract(self.start, grow)), _shape(np.add(self.stop, grow)))
+        return Box(as_shape(np.subtract(self.start, grow)), as_shape(np.add(self.stop, grow)))
 
     def shift(self, offset: Sequence[int]) -> Box:
         """Moved by ``offset`` voxels per axis."""
-        return Box(_shape(np.add(self.start, offset)), _shape(np.add(self.stop, offset)))
+        return Box(as_shape(np.add(self.start, offset)), as_shape(np.add(self.stop, offset)))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Grid:
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
         affine.flags.writeable = False
-        object.__setattr__(self, "shape", _shape(self.shape))
+        object.__setattr__(self, "shape", as_shape(self.shape))
         object.__setattr__(self, "affine", affine)
         if min(self.shape) < 1:
             raise InputError(f"The image has the shape {self.shape} (K, J, I): every axis needs at least one voxel.")
@@ -136,7 +136,7 @@ class Grid:
         affine = np.eye(4)
         affine[:3, :3] = np.diag(np.broadcast_to(np.asarray(spacing, dtype=float), (3,))[::-1])
         affine[:3, 3] = origin
-        return cls(_shape(shape), affine)
+        return cls(as_shape(shape), affine)
 
     @property
     def spacing(self) -> Vector:
@@ -185,7 +185,7 @@ class Grid:
 
     def resized(self, shape: Sequence[int]) -> Grid:
         """The same field of view in another number of voxels (K, J, I)."""
-        target = _shape(shape)
+        target = as_shape(shape)
         if min(target) < 1:
             raise InputError(f"Cannot resize to the shape {target}: every axis needs at least one voxel.")
         step = np.divide(self.shape, target)
@@ -216,7 +216,7 @@ class Grid:
             flips.append(have[column][1] != sign)
         # Columns count i, j, k; array axes count the other way round.
         return Reorientation(
-            _shape([2 - c for c in columns[::-1]]),
+            as_shape([2 - c for c in columns[::-1]]),
             tuple(flips[::-1]),  # type: ignore[arg-type]
         )
 
@@ -224,7 +224,7 @@ class Grid:
         """The grid of an array after ``change.apply``: every voxel stays where it is in space."""
         columns = [2 - a for a in change.axes[::-1]]
         flips = change.flips[::-1]
-        shape = _shape([self.shape[a] for a in change.axes])
+        shape = as_shape([self.shape[a] for a in change.axes])
         affine = self.affine[:, [*columns, 3]].copy()
         for column, flip in enumerate(flips):
             if flip:
@@ -244,7 +244,7 @@ class Grid:
         affine = self.affine.copy()
         affine[:3, :3] *= step[::-1]
         affine[:3, 3] = self.to_world(start)
-        return Grid(_shape(shape), affine)
+        return Grid(as_shape(shape), affine)
 
 
 def _is_invertible(affine: Floats) -> bool:
@@ -265,7 +265,8 @@ def _parse_orientation(code: str) -> list[tuple[int, int]]:
     return axes
 
 
-def _shape(values: ArrayLike) -> Shape:
+def as_shape(values: ArrayLike) -> Shape:
+    """Three whole numbers, (k, j, i), as a tuple."""
     k, j, i = (int(v) for v in np.asarray(values).tolist())
     return k, j, i
 

@@ -25,6 +25,7 @@ from hrseg.model_header import METADATA_KEY, NAME_PATTERN, SUFFIX, read_header, 
 MAX_PARAMETERS = 500_000_000
 #: Types of numbers that weights may be stored in, as safetensors names them.
 _STORED_TYPES = ("F16", "BF16", "F32", "F64")
+Share = Annotated[float, Field(ge=0, le=1)]
 PositiveMm = Annotated[float, Field(gt=0, le=1000)]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hrseg.errors import InputError
-from hrseg.geometry import Box, Floats, Grid, Shape
+from hrseg.geometry import Box, Floats, Grid, as_shape
 from hrseg.image import replacing
 
 _LPS = np.diag([-1.0, -1.0, 1.0])
@@ -74,7 +74,7 @@ class RegionBox:
         # Against rounding: a face on the border between two voxels touches only the one inside.
         low = np.floor(index.min(axis=0) + 0.5 + 1e-3).astype(int)
         high = np.ceil(index.max(axis=0) - 0.5 - 1e-3).astype(int) + 1
-        return Box(_shape(low), _shape(np.maximum(high, low + 1)))
+        return Box(as_shape(low), as_shape(np.maximum(high, low + 1)))
 
     def inside(self, grid: Grid, box: Box) -> NDArray[np.bool_]:
         """Which voxel centres of ``box`` lie in it, (K, J, I)."""
@@ -181,15 +181,10 @@ def _from_entry(entry: dict[str, Any], number: int, grid: Grid) -> RegionBox:
         start, stop = (_numbers(entry[key])[::-1].astype(int).tolist() for key in ("start", "stop"))
         if any(a >= b for a, b in zip(start, stop, strict=True)):
             raise InputError(f'The box "{name}" from {entry["start"]} to {entry["stop"]} has no voxel.')
-        return RegionBox.of_voxels(Box(_shape(start), _shape(stop)), grid, name)
+        return RegionBox.of_voxels(Box(as_shape(start), as_shape(stop)), grid, name)
     axes = np.asarray(entry.get("axes", np.eye(3)), dtype=float)
     return RegionBox(_numbers(entry["center"]), _numbers(entry["size"]), axes, name)
 
 
 def _numbers(values: ArrayLike) -> Floats:
     return np.asarray(values, dtype=float)
-
-
-def _shape(values: ArrayLike) -> Shape:
-    k, j, i = (int(v) for v in np.asarray(values).tolist())
-    return k, j, i

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hrseg.crop_cascade.merging import Region
 from hrseg.crop_cascade.settings import InferenceSettings
-from hrseg.geometry import Box, Floats, Shape
+from hrseg.geometry import Box, Floats, as_shape
 
 #: Boxes that share more than this of either one are joined.
 _JOIN = 0.5
@@ -92,7 +92,7 @@ def paper_crop(box: Box, size: Sequence[int], shape: Sequence[int]) -> Box | Non
         if low < 0 or side + 2 * padding < _PAPER_LEAST:
             return None
         start[axis], stop[axis] = low, low + side + 2 * padding
-    return Box(_triple(start), _triple(stop))
+    return Box(as_shape(start), as_shape(stop))
 
 
 def joined(objects: list[ObjectBox], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
@@ -115,20 +115,15 @@ def jittered(box: Box, amount: float, rng: np.random.RandomState) -> Box:
     moves = rng.uniform(-amount, amount, size=(2, 3)) * extent
     start = np.rint(np.asarray(box.start) + moves[0]).astype(int)
     stop = np.maximum(np.rint(np.asarray(box.stop) + moves[1]).astype(int), start + 1)
-    return Box(_triple(start), _triple(stop))
+    return Box(as_shape(start), as_shape(stop))
 
 
 def _centred(box: Box, side: NDArray[np.intp]) -> Box:
     middle: Floats = (np.asarray(box.start) + np.asarray(box.stop)) / 2
     start = np.floor(middle - side / 2 + 0.5).astype(int)
-    return Box(_triple(start), _triple(start + side))
+    return Box(as_shape(start), as_shape(start + side))
 
 
 def _share(a: Box, b: Box) -> float:
     """Common voxels over those of the smaller box."""
     return a.intersection(b).size / max(1, min(a.size, b.size))
-
-
-def _triple(values: Sequence[int] | NDArray) -> Shape:
-    k, j, i = (int(v) for v in values)
-    return k, j, i

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hrseg.model_file import Strict
-from hrseg.training.settings import Share
+from hrseg.model_file import Share, Strict
 
 Side = Annotated[int, Field(ge=16, le=1024)]
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from hrseg.errors import ModelError
 from hrseg.methods import settings as checked
-from hrseg.model_file import Header
+from hrseg.model_file import Header, Share
 from hrseg.patch_based.network import NetworkSettings
 from hrseg.training.augmentation import Augment
 from hrseg.training.losses import masked_dice_ce
 from hrseg.training.sampling import random_patch
-from hrseg.training.settings import Share, TrainingSettings
+from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
 
 

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hrseg.model_file import Strict
+from hrseg.model_file import Share, Strict
 
 Direction = Literal["left-right", "anterior-posterior", "superior-inferior", "horizontal", "vertical"]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Augmentation(Strict):
