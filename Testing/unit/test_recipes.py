@@ -1,0 +1,75 @@
+"""The committed recipes, splits and models fit the code."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hrseg.methods import method_class
+from hrseg.model_file import Provenance, load_model
+from hrseg.training.recipe import read_recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+SPLITS = sorted((ROOT / "recipes/splits").glob("*.json"))
+MODELS = sorted((ROOT / "Resources/Models").glob("*.safetensors"))
+
+
+def data_lists() -> Any:
+    spec = importlib.util.spec_from_file_location("data_lists", ROOT / "recipes/data_lists.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("profile", ["cpu", "full"])
+def test_recipes_can_be_trained(path: Path, profile: str) -> None:
+    recipe = read_recipe(path, profile)
+    assert recipe.name == path.stem
+    task = method_class(recipe.method).training_task(recipe.header(Provenance()), recipe.training)
+    assert task.settings.steps > 0
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_full_profile_is_the_larger_one(path: Path) -> None:
+    small, large = (read_recipe(path, profile) for profile in ("cpu", "full"))
+    assert small.training["steps"] < large.training["steps"]
+    assert set(yaml.safe_load(path.read_text())["profiles"]) == {"cpu", "full"}
+
+
+@pytest.mark.parametrize("path", SPLITS, ids=lambda path: path.stem)
+def test_splits_share_no_case(path: Path) -> None:
+    splits = json.loads(path.read_text())["splits"]
+    assert set(splits) == {"training", "validation", "test"}
+    for a, b in combinations(splits.values(), 2):
+        assert not set(a) & set(b)
+    for names in splits.values():
+        assert len(set(names)) == len(names) > 0
+
+
+@pytest.mark.parametrize("path", SPLITS, ids=lambda path: path.stem)
+def test_data_lists_name_files_of_their_folder(path: Path, tmp_path: Path) -> None:
+    content = data_lists().data_list(path.stem, tmp_path)
+    splits = json.loads(path.read_text())["splits"]
+    assert {split: [row["name"] for row in content[split]] for split in splits} == splits
+    assert all(tmp_path in Path(row[key]).parents for row in content["test"] for key in ("image", "label"))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_bundled_models_are_complete(path: Path) -> None:
+    header = load_model(path).header
+    assert header.name == path.stem
+    assert (ROOT / f"recipes/{path.stem}.yaml").exists()
+    assert all(label.terminology for label in header.labels)
+    assert header.training.metrics["test"]["dice"] > 0.5
+    assert header.training.data[0].licence
+    assert header.licence
