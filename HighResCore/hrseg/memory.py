@@ -111,7 +111,7 @@ def cpu_network_bytes(activations: int) -> int:
     Beyond the tensors, oneDNN makes reordered copies, and the first run loads code. Both terms were measured over
     widths and sizes, with one, two and four threads.
     """
-    return int(1.05 * activations) + 56 * MIB
+    return int(1.25 * activations) + 56 * MIB
 
 
 def activation_peak(work: Callable[[], Any]) -> int:

@@ -211,8 +211,8 @@ inference = {"window": window, "overlap": 0}
 model = tiny_model(dimension=dimension, network={"widths": [16, 32, 64, 128]}, inference=inference)
 array = np.random.default_rng(0).integers(0, 99, (1, *shape)).astype(np.int16)
 image, method, run = Image(array, Grid.from_spacing(shape)), method_of(model), Run()
-result = method.segment(image, Options(), run)
-print(method.forecast(image, Options(), run.device) / result.peak_memory)
+forecast = method.forecast(image, Options(), run.device)
+print(forecast / method.segment(image, Options(), run).peak_memory)
 """
 
 
