@@ -48,6 +48,7 @@ class Result:
         device: where the network ran at the end.
         seconds: per stage, and ``total``.
         peak_memory: bytes above the start of the job, at the highest point.
+        stage_memory: the same for each stage.
         notices: what the user should know.
     """
 
@@ -57,6 +58,7 @@ class Result:
     device: str = "cpu"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
+    stage_memory: dict[str, int] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
 
@@ -151,5 +153,6 @@ def result_of(
         str(device),
         {**run.seconds, "total": sum(run.seconds.values())},
         max(run.peak_memory.values(), default=0),
+        dict(run.peak_memory),
         list(run.notices),
     )

@@ -137,6 +137,7 @@ def report_of(image: Path, method: Method, result: Result, run: Run, forecast: i
         "device": result.device,
         "seconds": {**seconds, "total": round(sum(run.seconds.values()), 3)},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),
+        "stage_memory_mib": {name: round(value / MIB, 1) for name, value in result.stage_memory.items()},
         "forecast_memory_mib": round(forecast / MIB, 1),
         "output_grid": {"shape": list(grid.shape[::-1]), "spacing": [round(s, 6) for s in grid.spacing[::-1]]},
         "labels": [

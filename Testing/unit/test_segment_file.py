@@ -43,6 +43,7 @@ def test_result_and_report(tmp_path, method, image):
     assert {"reading", "preparing", "inference", "writing", "total"} <= set(seconds)
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.01)
     assert content["peak_memory_mib"] > 0
+    assert content["stage_memory_mib"]["inference"] <= content["peak_memory_mib"]
 
 
 def test_probabilities_are_one_file_per_label(tmp_path, method, image):

@@ -38,7 +38,7 @@ def test_a_file_with_report_and_probabilities(hrseg, tmp_path, model, image):
     content = json.loads(report.read_text())
     assert set(content) == {
         *("image", "model", "method", "device", "seconds", "peak_memory_mib", "output_grid", "labels"),
-        *("notices", "forecast_memory_mib"),
+        *("notices", "forecast_memory_mib", "stage_memory_mib"),
     }
     assert set(content["labels"][0]) == {"value", "name", "voxels", "millilitres"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
