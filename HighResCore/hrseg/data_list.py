@@ -8,7 +8,6 @@ and are left out.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap, file_stem, read_image, read_label_map
+from hrseg.json_file import read_json
 from hrseg.labels import Label
 
 SPLITS = ("training", "validation", "test")
@@ -93,12 +93,7 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
         InputError: no such file, not a data list, or rows that cannot be used.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f'Cannot read the data list "{path}": {error.strerror}; check the path.') from error
-    except ValueError as error:
-        raise InputError(f'The data list "{path}" is not JSON ({error}).') from error
+    content = read_json(path, "data list")
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise InputError(f'The data list "{path}" must be a JSON object with "labels" such as {{"1": "liver"}}.')
     problems: list[str] = []

@@ -10,7 +10,7 @@ import torch
 from hrseg.evaluation.figures import png_bytes
 from hrseg.evaluation.metrics import label_metrics
 from hrseg.evaluation.pictures import CasePicture, contour_figure
-from hrseg.image import replacing, write_image
+from hrseg.image import make_folder, replacing, write_image
 from hrseg.methods import Method, Options, Result, method_of
 from hrseg.model_file import load_model
 from hrseg.model_store import find_model
@@ -38,7 +38,7 @@ class Shown:
 
 def show(folder: Path, device: torch.device, progress: Progress) -> list[Shown]:
     """Segments the demo phantom with every demo model; writes image, truth, results and pictures to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     torso, grid = Torso.random(SEED), default_grid()
     progress("phantom", 0, 1)
     image, truth = torso.image(grid), torso.label_map(grid)

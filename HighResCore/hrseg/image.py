@@ -1,6 +1,6 @@
 """Images and label maps on a grid, and the files they come from and go to.
 
-Files speak LPS, everything else here RAS: the sign change is made in this module only.
+Files speak LPS, everything else here RAS: :data:`LPS_TO_RAS` is the sign change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hrseg.itk_io import read_itk, write_itk
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _WRITABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 
@@ -151,7 +151,7 @@ def lps_affine(grid: Grid) -> Floats:
     Raises:
         InputError: the grid is sheared, which no image file can hold.
     """
-    affine = _LPS_TO_RAS @ grid.affine
+    affine = LPS_TO_RAS @ grid.affine
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > 1e-3:
         raise InputError("The image's axes are not at right angles, which image files cannot hold; resample it first.")
@@ -204,7 +204,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: writing failed, for whatever reason the system gives.
     """
-    suffix = next((s for s in (".seg.nrrd", *IMAGE_SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
+    suffix = path.name.removeprefix(file_stem(path)) or path.suffix
     try:
         handle, name = tempfile.mkstemp(prefix=".hrseg-", suffix=suffix, dir=path.parent)
         os.close(handle)
@@ -241,7 +241,7 @@ def _grid_of_itk(itk: sitk.Image) -> Grid:
     affine[:dimension, :dimension] = directions * np.array(itk.GetSpacing())
     affine[:dimension, 3] = itk.GetOrigin()
     size = [*itk.GetSize(), 1][:3]
-    return Grid((size[2], size[1], size[0]), _LPS_TO_RAS @ affine)
+    return Grid((size[2], size[1], size[0]), LPS_TO_RAS @ affine)
 
 
 def file_stem(path: Path) -> str:

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Floats, Grid, as_shape
-from hrseg.image import replacing
+from hrseg.image import LPS_TO_RAS, replacing
+from hrseg.json_file import read_json
 
-_LPS = np.diag([-1.0, -1.0, 1.0])
+#: Turns LPS vectors into RAS ones, and back.
+_FLIP = LPS_TO_RAS[:3, :3]
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -120,12 +122,7 @@ def read_boxes(path: str | os.PathLike[str], grid: Grid) -> list[RegionBox]:
         InputError: no such file, not JSON, no box in it, or a box that is not one.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f'Cannot read the boxes "{path}": {error.strerror}; check the path.') from error
-    except ValueError as error:
-        raise InputError(f'The boxes "{path}" are not JSON ({error}).') from error
+    content = read_json(path, "boxes file")
     try:
         if isinstance(content, dict):
             boxes = [_from_markup(m, n) for n, m in enumerate(content["markups"]) if m.get("type") == "ROI"]
@@ -153,13 +150,13 @@ def _from_markup(markup: dict[str, Any], number: int) -> RegionBox:
     name = str(markup.get("name") or f"box {number + 1}")
     if markup.get("insideOut"):
         raise InputError(f'The box "{name}" is inside out, which cannot be segmented; switch that off.')
-    flip = np.eye(3) if str(markup.get("coordinateSystem", "LPS")) in ("RAS", "0") else _LPS
+    flip = np.eye(3) if str(markup.get("coordinateSystem", "LPS")) in ("RAS", "0") else _FLIP
     axes = np.asarray(markup.get("orientation", np.eye(3)), dtype=float).reshape(3, 3)
     return RegionBox(flip @ _numbers(markup["center"]), _numbers(markup["size"]), flip @ axes, name)
 
 
 def _to_markup(box: RegionBox) -> dict[str, Any]:
-    center = (_LPS @ box.center).tolist()
+    center = (_FLIP @ box.center).tolist()
     return {
         "type": "ROI",
         "name": box.name,
@@ -167,7 +164,7 @@ def _to_markup(box: RegionBox) -> dict[str, Any]:
         "coordinateUnits": "mm",
         "roiType": "Box",
         "center": center,
-        "orientation": (_LPS @ box.axes).ravel().tolist(),
+        "orientation": (_FLIP @ box.axes).ravel().tolist(),
         "size": box.size.tolist(),
         "insideOut": False,
         # Without a point at its centre Slicer reads a box of no size.
