@@ -21,7 +21,25 @@ def openkbp_headneck_ct(folder: Path, name: str) -> dict[str, Any]:
     return {"name": name, "image": str(folder / f"{name}_ct.nii.gz"), "label": str(folder / f"{name}_oar.nii.gz")}
 
 
-ROWS: dict[str, Callable[[Path, str], dict[str, Any]]] = {"openkbp_headneck_ct": openkbp_headneck_ct}
+def dsb2018_nuclei(folder: Path, name: str) -> dict[str, Any]:
+    return _pictures(name, folder / "images", folder / "instances", ".png")
+
+
+def hyperkvasir_polyps(folder: Path, name: str) -> dict[str, Any]:
+    return _pictures(name, folder / "images", folder / "masks", ".jpg")
+
+
+def sunnybrook_lv_mr(folder: Path, name: str) -> dict[str, Any]:
+    return _pictures(name, folder / "images", folder / "masks_lv_endo", ".png")
+
+
+def _pictures(name: str, images: Path, labels: Path, suffix: str) -> dict[str, Any]:
+    return {"name": name, "image": str(images / f"{name}{suffix}"), "label": str(labels / f"{name}{suffix}")}
+
+
+ROWS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
+    row.__name__: row for row in (dsb2018_nuclei, hyperkvasir_polyps, openkbp_headneck_ct, sunnybrook_lv_mr)
+}
 
 
 def data_list(data_set: str, folder: Path) -> dict[str, Any]:

@@ -4,10 +4,14 @@
 "validation": [...], "test": [...]}``; paths are absolute or relative to the list's folder. A case may name labels that
 nobody drew in it: ``"not_annotated": ["larynx"]``. Test rows that are a path alone, as in the Decathlon, have no truth
 and are left out.
+
+``"label_above": NUMBER`` in a list with one label: its label files are masks, and voxels above the number are the label
+(127 for masks saved as JPEG). With ``"label_above": 0`` the numbers in the label files are instances, such as nuclei.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
@@ -26,6 +31,8 @@ from hrseg.labels import Label
 SPLITS = ("training", "validation", "test")
 #: How far apart, in voxels, image and label map may lie: programs round the geometry that they write.
 _TOLERANCE = 0.05
+#: Pictures hold no place in space, only a resolution for printing, which masks drawn on them often lose.
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,14 @@ class Case:
         name: unique within the list.
         image, label: files.
         not_annotated: names of labels that nobody drew here.
+        label_above: as in its :class:`DataList`.
     """
 
     name: str
     image: Path
     label: Path
     not_annotated: tuple[str, ...] = ()
+    label_above: float | None = None
 
     def annotated(self, labels: Sequence[Label]) -> tuple[bool, ...]:
         """Per label of a model, whether all that counts as it was drawn here."""
@@ -51,13 +60,18 @@ class Case:
 
 @dataclass(frozen=True)
 class DataList:
-    """A data set: what its label values mean (the background left out), and its cases by split."""
+    """A data set: what its label values mean (the background left out), and its cases by split.
+
+    Attributes:
+        label_above: what exceeds it in the label files is the only label; None if each value is a label.
+    """
 
     name: str
     labels: dict[int, str]
     splits: dict[str, list[Case]]
     licence: str = ""
     citation: str = ""
+    label_above: float | None = None
 
     def cases(self, split: str) -> list[Case]:
         """The cases of a split. Raises InputError when there are none."""
@@ -97,8 +111,11 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise InputError(f'The data list "{path}" must be a JSON object with "labels" such as {{"1": "liver"}}.')
     problems: list[str] = []
-    splits = {split: _read_split(content.get(split, []), split, path.parent, problems) for split in SPLITS}
+    above = _read_label_above(content, problems)
+    splits = {split: _read_split(content.get(split, []), split, path.parent, above, problems) for split in SPLITS}
     labels = _read_labels(content["labels"], problems)
+    if above is not None and len(labels) != 1:
+        problems.append(f'"label_above" needs exactly one label, found {", ".join(labels.values()) or "none"}')
     _check_unique(splits, problems)
     _check_not_annotated(splits, labels, problems)
     raise_problems(str(path), problems)
@@ -109,6 +126,7 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
         splits,
         text["licence"] or text["license"],
         text["citation"] or text["reference"],
+        above,
     )
 
 
@@ -119,19 +137,36 @@ def read_case(case: Case, value_map: dict[int, int]) -> tuple[Image, LabelMap]:
         InputError: files that cannot be read, that do not lie on the same voxels, or values that are not in the list.
     """
     image, truth = read_image(case.image), read_label_map(case.label)
-    if not truth.grid.matches(image.grid, _TOLERANCE):
+    if not _same_voxels(case, image.grid, truth.grid):
         raise InputError(
             f"its label map {_geometry(truth.grid)} does not lie on its image's voxels {_geometry(image.grid)}; "
             "resample it to them."
         )
-    known = np.isin(truth.array, [0, *value_map])
-    if not known.all():
-        odd = ", ".join(map(str, np.unique(truth.array[~known])[:5]))
-        raise InputError(f'its label map has values that are not among the "labels" of the list: {odd}')
-    values = np.zeros(truth.array.shape, dtype=np.uint8)
-    for source, value in value_map.items():
-        values[truth.array == source] = value
+    if case.label_above is None:
+        values = _mapped(truth.array, value_map)
+    else:
+        (value,) = value_map.values()
+        values = np.where(truth.array > case.label_above, value, 0).astype(np.uint8)
     return image, LabelMap(values, image.grid)
+
+
+def read_instances(case: Case) -> NDArray[np.uint16]:
+    """The instance map (K, J, I) of a case: one number per instance, 0 is the background.
+
+    Raises:
+        InputError: the numbers in the list's label files are not instances ("label_above" is not 0), the file cannot
+            be read, or its numbers are not 0 to 65535.
+    """
+    if case.label_above != 0:
+        raise InputError(
+            f'The case "{case.name}" has no instances: the "label_above" of its list is {case.label_above}. '
+            "Set it to 0 if the numbers in the label files are instances."
+        )
+    array = read_label_map(case.label).array
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        raise InputError(f'The instance map "{case.label}" has numbers from {low} to {high}; use 0 to 65535.')
+    return array.astype(np.uint16)
 
 
 def raise_problems(name: str, problems: Sequence[str]) -> None:
@@ -143,7 +178,15 @@ def raise_problems(name: str, problems: Sequence[str]) -> None:
         raise InputError(f'The data list "{name}" cannot be used; mend these rows:{"".join(shown)}')
 
 
-def _read_split(rows: Any, split: str, folder: Path, problems: list[str]) -> list[Case]:
+def _read_label_above(content: dict[str, Any], problems: list[str]) -> float | None:
+    above = content.get("label_above")
+    if above is None or (type(above) in (int, float) and math.isfinite(above)):
+        return above
+    problems.append(f'"label_above" must be a number such as 127, found {above!r}')
+    return None
+
+
+def _read_split(rows: Any, split: str, folder: Path, label_above: float | None, problems: list[str]) -> list[Case]:
     if not isinstance(rows, list):
         problems.append(f'"{split}" must be a list of rows')
         return []
@@ -161,7 +204,7 @@ def _read_split(rows: Any, split: str, folder: Path, problems: list[str]) -> lis
             continue
         image, label = folder / row["image"], folder / row["label"]
         problems.extend(f'{place}: there is no file "{file}"' for file in (image, label) if not file.exists())
-        cases.append(Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing)))
+        cases.append(Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing), label_above))
     return cases
 
 
@@ -198,6 +241,23 @@ def _check_not_annotated(splits: dict[str, list[Case]], labels: dict[int, str], 
         for name in case.not_annotated
         if name.lower() not in known
     )
+
+
+def _same_voxels(case: Case, image: Grid, truth: Grid) -> bool:
+    if case.label.name.lower().endswith(_PICTURES):
+        return truth.shape == image.shape
+    return truth.matches(image, _TOLERANCE)
+
+
+def _mapped(array: NDArray, value_map: dict[int, int]) -> NDArray[np.uint8]:
+    known = np.isin(array, [0, *value_map])
+    if not known.all():
+        odd = ", ".join(map(str, np.unique(array[~known])[:5]))
+        raise InputError(f'its label map has values that are not among the "labels" of the list: {odd}')
+    values = np.zeros(array.shape, dtype=np.uint8)
+    for source, value in value_map.items():
+        values[array == source] = value
+    return values
 
 
 def _sources(label: Label) -> list[str]:

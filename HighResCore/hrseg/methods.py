@@ -18,6 +18,7 @@ from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
 from hrseg.model_file import Header, Model, first_problem
+from hrseg.prompts import RegionBox
 from hrseg.runtime import Run
 
 S = TypeVar("S", bound=BaseModel)
@@ -32,9 +33,15 @@ class Options:
 
     Attributes:
         keep_probability: also return the probability of each label.
+        boxes: drawn by hand; what lies in them is segmented. Only for methods that take boxes.
+        propose: let the method look for objects itself, too; where boxes are drawn, False leaves it to them alone.
+        instances: also return which object belongs to which box.
     """
 
     keep_probability: bool = False
+    boxes: tuple[RegionBox, ...] = ()
+    propose: bool = True
+    instances: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,9 @@ class Result:
         label_map: on its own grid, which may be finer than the image's.
         labels: what its values mean.
         probability: float32 (labels, K, J, I) on the label map's grid, if asked for.
+        boxes: around the objects that were segmented, drawn ones first, for methods that use boxes.
+        instances: uint16 (K, J, I) on the label map's grid: n for the object of the n-th of ``boxes``, if asked
+            for.
         device: where the network ran at the end.
         seconds: per stage, and ``total``.
         peak_memory: bytes above the start of the job, at the highest point.
@@ -55,6 +65,8 @@ class Result:
     label_map: LabelMap
     labels: list[Label]
     probability: NDArray[np.float32] | None = None
+    boxes: list[RegionBox] = field(default_factory=list)
+    instances: NDArray[np.uint16] | None = None
     device: str = "cpu"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
@@ -67,6 +79,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    #: Whether :attr:`Options.boxes` mean something to it.
+    takes_boxes: ClassVar[bool] = False
     #: Settings of the network, checked when a model is loaded.
     NetworkSettings: ClassVar[type[BaseModel]]
     #: Settings of inference that a model carries.
@@ -100,12 +114,16 @@ class Method(ABC):
 
     @classmethod
     @abstractmethod
-    def training_task(cls, header: Header, settings: dict[str, Any]) -> Task:
-        """How this method is trained; ``settings`` is the ``training`` part of a recipe."""
+    def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
+        """The stages of this method's training, in order; ``settings`` is the ``training`` part of a recipe.
+
+        The last one gives the model.
+        """
 
 
 _METHODS = {
     "patch_based": "hrseg.patch_based.method:PatchBased",
+    "crop_cascade": "hrseg.crop_cascade.method:CropCascade",
 }
 
 
@@ -144,15 +162,17 @@ def result_of(
     run: Run,
     device: torch.device,
     probability: NDArray[np.float32] | None = None,
+    **found: Any,
 ) -> Result:
-    """A :class:`Result` with what ``run`` recorded."""
+    """A :class:`Result` with what ``run`` recorded; ``found`` are further fields of it."""
     return Result(
         LabelMap(labels, grid, {label.value: label.name for label in header.labels}),
         header.labels,
         probability,
-        str(device),
-        {**run.seconds, "total": sum(run.seconds.values())},
-        max(run.peak_memory.values(), default=0),
-        dict(run.peak_memory),
-        list(run.notices),
+        device=str(device),
+        seconds={**run.seconds, "total": sum(run.seconds.values())},
+        peak_memory=max(run.peak_memory.values(), default=0),
+        stage_memory=dict(run.peak_memory),
+        notices=list(run.notices),
+        **found,
     )

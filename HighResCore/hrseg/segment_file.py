@@ -23,10 +23,20 @@ from hrseg.image import (
     replacing,
     write_image,
 )
+from hrseg.json_file import read_json
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result
+from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
 from hrseg.segmentation_file import check_output_name, write_label_map
+
+#: What is written besides the label map, by :class:`Job`'s fields: how the files are called after an image, in folders.
+_EXTRAS = {
+    "report": ".json",
+    "probability": "-probability.nii.gz",
+    "save_boxes": "-boxes.mrk.json",
+    "instances": "-instances.nii.gz",
+}
 
 
 @dataclass(frozen=True)
@@ -38,60 +48,95 @@ class Job:
         output: label map or segmentation.
         report: JSON.
         probability: image; where there are several labels, their names go into the files' names.
+        boxes: file to read; what lies in its boxes is segmented.
+        propose: with ``boxes``, segment what the model finds by itself, too.
+        save_boxes: markups (JSON) around the objects that were segmented.
+        instances: 16-bit image; n where an object belongs to the n-th of these boxes.
     """
 
     image: Path
     output: Path
     report: Path | None = None
     probability: Path | None = None
+    boxes: Path | None = None
+    propose: bool = False
+    save_boxes: Path | None = None
+    instances: Path | None = None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files that are read."""
+        return [path for path in (self.image, self.boxes) if path]
 
     @property
     def outputs(self) -> list[Path]:
         """All files that are written."""
-        return [path for path in (self.output, self.report, self.probability) if path]
+        return [path for path in (self.output, *(getattr(self, name) for name in _EXTRAS)) if path]
 
     def check(self) -> None:
         """Finds out before any work is done what can go wrong.
 
         Raises:
-            InputError: no such image, or a name with an ending that cannot be written.
+            InputError: no such image, a boxes file that is not JSON, or a name with an ending that cannot be written.
             OutputError: a folder that cannot be written.
         """
         if not self.image.exists():
             raise InputError(f'There is no file "{self.image}"; check the path.')
+        if self.boxes:
+            read_json(self.boxes, "boxes file")
         check_output_name(self.output)
-        if self.probability:
-            check_writable_suffix(self.probability)
+        for image in filter(None, (self.probability, self.instances)):
+            check_writable_suffix(image)
+        if self.save_boxes and not self.save_boxes.name.lower().endswith(".json"):
+            raise InputError(f'Cannot write boxes to "{self.save_boxes.name}": the name must end in .mrk.json.')
         for path in self.outputs:
             check_folder(path)
 
+    def check_method(self, method: Method) -> None:
+        """Raises InputError when boxes are wanted of a method that takes none."""
+        if not method.takes_boxes and (self.boxes or self.propose or self.save_boxes or self.instances):
+            raise InputError(
+                f'The method "{method.name}" of the model "{method.model.header.name}" takes no boxes; '
+                "use a crop cascade model."
+            )
+
 
 def plan_jobs(
-    images: Sequence[Path], output: Path, *, report: Path | None = None, probability: Path | None = None
+    images: Sequence[Path], output: Path, *, boxes: Path | None = None, propose: bool = False, **extras: Path | None
 ) -> list[Job]:
-    """One checked job per image. For several images, or where ``output`` is a folder, all three paths are folders.
+    """One checked job per image. For several images, or where ``output`` is a folder, all outputs are folders.
 
     Folders are made if missing. The files are named after the images.
+
+    Args:
+        images: as :class:`Job` has one.
+        output, boxes, propose: as in :class:`Job`; a file of boxes belongs to a single image.
+        extras: ``report``, ``probability``, ``save_boxes`` and ``instances``, as in :class:`Job`.
 
     Raises:
         InputError: as :meth:`Job.check`; a file would be written twice, or over an input.
         OutputError: a folder that cannot be made or written.
     """
+    if boxes and len(images) > 1:
+        raise InputError(
+            f'A boxes file belongs to one image; use "{boxes}" with its image alone, and segment the others without it.'
+        )
     if len(images) == 1 and not output.is_dir():
-        jobs = [Job(images[0], output, report, probability)]
+        jobs = [Job(images[0], output, boxes=boxes, propose=propose, **extras)]
     else:
-        for folder in filter(None, (output, report, probability)):
+        for folder in filter(None, (output, *extras.values())):
             if folder.name.lower().endswith((".json", *IMAGE_SUFFIXES)):
                 raise InputError(f'With several images "{folder}" must be a folder; leave the ending away.')
             make_folder(folder)
-        jobs = [_job_in_folders(image, output, report, probability) for image in images]
+        jobs = [_job_in_folders(image, output, boxes, propose, extras) for image in images]
+    read = {path.resolve() for job in jobs for path in job.inputs}
     written = Counter(path.resolve() for job in jobs for path in job.outputs)
     for job in jobs:
         for path in job.outputs:
             if written[path.resolve()] > 1:
                 raise InputError(f'"{path}" would be written more than once; give images and outputs different names.')
-            if any(path.resolve() == image.resolve() for image in images):
-                raise InputError(f'"{path}" is one of the images; choose another name or folder for the result.')
+            if path.resolve() in read:
+                raise InputError(f'"{path}" is one of the inputs; choose another name or folder for the result.')
         job.check()
     return jobs
 
@@ -100,13 +145,22 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
     """Segments an image file and writes the result; returns the report.
 
     Raises:
-        InputError, OutOfMemory, Cancelled: as :meth:`Method.segment`.
+        InputError: a boxes file without boxes, or boxes wanted of a method that takes none; else as
+            :meth:`Method.segment`.
+        OutOfMemory, Cancelled: as :meth:`Method.segment`.
         OutputError: a file cannot be written.
     """
+    job.check_method(method)
     with run.stage("reading"):
         image = read_image(job.image)
+        boxes = tuple(read_boxes(job.boxes, image.grid)) if job.boxes else ()
     run.count_memory_from_here()
-    options = Options(keep_probability=job.probability is not None)
+    options = Options(
+        keep_probability=job.probability is not None,
+        boxes=boxes,
+        propose=job.propose or not boxes,
+        instances=job.instances is not None,
+    )
     with run.stage("forecast"):
         forecast = method.forecast(image, options, run.device)
     result = method.segment(image, options, run)
@@ -114,6 +168,10 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
         write_label_map(job.output, result.label_map, result.labels)
         if job.probability:
             _write_probabilities(job.probability, result)
+        if job.instances:
+            _write_instances(job.instances, result)
+        if job.save_boxes:
+            write_boxes(job.save_boxes, result.boxes)
     content = report_of(job.image, method, result, run, forecast)
     if job.report:
         with replacing(job.report) as temporary:
@@ -123,6 +181,8 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
 
 def report_of(image: Path, method: Method, result: Result, run: Run, forecast: int) -> dict[str, Any]:
     """What was done, for a JSON file. Shapes and spacings are in file order, (i, j, k); memory is beyond the image's.
+
+    Boxes, of methods that take them, are entries as :func:`hrseg.prompts.read_boxes` reads them.
 
     Args:
         forecast: bytes that the job was expected to need.
@@ -149,18 +209,22 @@ def report_of(image: Path, method: Method, result: Result, run: Run, forecast: i
             }
             for label in result.labels
         ],
+        **({"boxes": [_entry(box) for box in result.boxes]} if method.takes_boxes else {}),
         "notices": result.notices,
     }
 
 
-def _job_in_folders(image: Path, output: Path, report: Path | None, probability: Path | None) -> Job:
+def _job_in_folders(
+    image: Path, output: Path, boxes: Path | None, propose: bool, extras: dict[str, Path | None]
+) -> Job:
     stem = file_stem(image.resolve())
-    return Job(
-        image,
-        output / f"{stem}.nii.gz",
-        report and report / f"{stem}.json",
-        probability and probability / f"{stem}-probability.nii.gz",
-    )
+    files = {name: folder and folder / f"{stem}{_EXTRAS[name]}" for name, folder in extras.items()}
+    return Job(image, output / f"{stem}.nii.gz", boxes=boxes, propose=propose, **files)
+
+
+def _entry(box: RegionBox) -> dict[str, Any]:
+    numbers = {"center": box.center, "size": box.size, "axes": box.axes}
+    return {"name": box.name, **{key: value.round(6).tolist() for key, value in numbers.items()}}
 
 
 def _write_probabilities(path: Path, result: Result) -> None:
@@ -169,6 +233,12 @@ def _write_probabilities(path: Path, result: Result) -> None:
     for label, values in zip(result.labels, result.probability, strict=True):
         target = path if len(result.labels) == 1 else path.with_name(_with_label(path.name, label.name))
         write_image(target, values, result.label_map.grid)
+
+
+def _write_instances(path: Path, result: Result) -> None:
+    if result.instances is None:
+        raise InputError("This method gives no instances.")
+    write_image(path, result.instances, result.label_map.grid)
 
 
 def _with_label(name: str, label: str) -> str:

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from hrseg.data_list import Case, read_case, read_data_list
+from hrseg.data_list import Case, read_case, read_data_list, read_instances
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
 from hrseg.image import write_image
@@ -176,3 +177,96 @@ def test_another_shape_does_not_fit(tmp_path):
     write_image(tmp_path / "l.nii", scene(5, side=10)[1], Grid.from_spacing((10, 10, 10)))
     with pytest.raises(InputError, match=r"its label map \(10x10x10 voxels .*\(20x20x20 voxels"):
         read_case(Case("c", tmp_path / "c.nii", tmp_path / "l.nii"), {1: 1, 2: 2})
+
+
+def write_mask(folder, values, name="m.png", spacing=1.0):
+    """An image of the size of ``values`` (J, I) in c.png, and the values as its label file."""
+    values = np.array(values)
+    write_picture(folder / "c.png", np.zeros(values.shape[:2], dtype=np.uint8), spacing)
+    write_picture(folder / name, values)
+    return {"image": "c.png", "label": name}
+
+
+def write_picture(path, array, spacing=1.0):
+    itk = sitk.GetImageFromArray(array, isVector=array.ndim == 3)
+    itk.SetSpacing((spacing, spacing))
+    sitk.WriteImage(itk, str(path))
+
+
+def mask_case(folder, row, above):
+    content = {"labels": {"0": "background", "3": "ball"}, "label_above": above, "training": [row]}
+    data = read_data_list(write_list(folder, content))
+    assert data.label_above == above
+    (case,) = data.cases("training")
+    return case, data.value_map([CUBE, BALL][1:])
+
+
+@pytest.mark.parametrize(
+    ("above", "dtype", "values", "expected"),
+    [
+        (127, np.uint8, [[0, 1, 127], [128, 254, 255]], [[0, 0, 0], [2, 2, 2]]),
+        (0, np.uint8, [[0, 1, 127], [128, 254, 255]], [[0, 2, 2], [2, 2, 2]]),
+        (0, np.uint16, [[0, 1, 300], [0, 65535, 0]], [[0, 2, 2], [0, 2, 0]]),
+        (0.5, np.uint8, [[0, 1, 2]], [[0, 2, 2]]),
+    ],
+)
+def test_what_exceeds_a_number_is_the_label(tmp_path, above, dtype, values, expected):
+    case, value_map = mask_case(tmp_path, write_mask(tmp_path, np.array(values, dtype)), above)
+    truth = read_case(case, value_map)[1].array
+    np.testing.assert_array_equal(truth, [expected])
+    assert truth.dtype == np.uint8
+
+
+def test_a_mask_may_be_a_jpeg_in_colour(tmp_path):
+    mask = np.zeros((16, 24, 3), dtype=np.uint8)
+    mask[:, 8:16] = 255
+    mask[3:5, 3:5] = 90
+    case, value_map = mask_case(tmp_path, write_mask(tmp_path, mask, "m.jpg"), 127)
+    np.testing.assert_array_equal(read_case(case, value_map)[1].array[0] == 2, mask[..., 0] > 127)
+
+
+def test_a_picture_has_no_place_that_its_mask_must_share(tmp_path):
+    mask = np.array([[0, 255], [0, 0]], dtype=np.uint8)
+    case, value_map = mask_case(tmp_path, write_mask(tmp_path, mask, spacing=0.25), 127)
+    image, truth = read_case(case, value_map)
+    assert truth.grid is image.grid
+    write_picture(tmp_path / "m.png", mask[:1])
+    with pytest.raises(InputError, match=r"its label map \(2x1x1 voxels .* does not lie on .*\(2x2x1 voxels"):
+        read_case(case, value_map)
+
+
+@pytest.mark.parametrize("above", ["127", [127], True, float("nan")])
+def test_label_above_must_be_a_number(tmp_path, rows, above):
+    content = {"labels": {"1": "ball"}, "label_above": above, "training": rows}
+    message = f'"label_above" must be a number such as 127, found {above!r}'
+    assert problems_of(write_list(tmp_path, content)) == [message]
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"), [(LABELS, "ball, cube"), ({"0": "background"}, "none")], ids=["two", "none"]
+)
+def test_label_above_needs_one_label(tmp_path, rows, labels, found):
+    content = {"labels": labels, "label_above": 0, "training": rows}
+    message = f'"label_above" needs exactly one label, found {found}'
+    assert problems_of(write_list(tmp_path, content)) == [message]
+
+
+def test_instances_keep_their_numbers(tmp_path):
+    values = np.array([[0, 1, 300], [0, 65535, 1]], dtype=np.uint16)
+    case, _ = mask_case(tmp_path, write_mask(tmp_path, values), 0)
+    instances = read_instances(case)
+    np.testing.assert_array_equal(instances, [values])
+    assert instances.dtype == np.uint16
+
+
+@pytest.mark.parametrize("above", [None, 127])
+def test_other_lists_have_no_instances(tmp_path, above):
+    with pytest.raises(InputError, match=f'"c" has no instances: the "label_above" of its list is {above}'):
+        read_instances(Case("c", tmp_path, tmp_path, label_above=above))
+
+
+@pytest.mark.parametrize("odd", [-1, 65536])
+def test_numbers_that_are_no_instances(tmp_path, odd):
+    write_image(tmp_path / "l.nii", np.array([[[0, odd]]], dtype=np.int32), Grid.from_spacing((1, 1, 2)))
+    with pytest.raises(InputError, match=f"numbers from .*{odd}.*; use 0 to 65535"):
+        read_instances(Case("c", tmp_path, tmp_path / "l.nii", label_above=0))

@@ -13,6 +13,7 @@ import yaml
 
 from hrseg.methods import method_class
 from hrseg.model_file import Provenance, load_model
+from hrseg.structures import STRUCTURES
 from hrseg.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ def data_lists() -> Any:
 def test_recipes_can_be_trained(path: Path, profile: str) -> None:
     recipe = read_recipe(path, profile)
     assert recipe.name == path.stem
-    task = method_class(recipe.method).training_task(recipe.header(Provenance()), recipe.training)
+    task = method_class(recipe.method).training_tasks(recipe.header(Provenance()), recipe.training)[-1]
     assert task.settings.steps > 0
 
 
@@ -54,6 +55,42 @@ def test_splits_share_no_case(path: Path) -> None:
         assert not set(a) & set(b)
     for names in splits.values():
         assert len(set(names)) == len(names) > 0
+
+
+@pytest.mark.parametrize(
+    ("data_set", "counts"),
+    [
+        ("dsb2018_nuclei", (158, 29, 60)),
+        ("hyperkvasir_polyps", (150, 25, 55)),
+        ("openkbp_headneck_ct", (42, 6, 12)),
+        ("sunnybrook_lv_mr", (204, 40, 69)),
+    ],
+)
+def test_splits_have_the_sizes_in_the_documentation(data_set: str, counts: tuple[int, int, int]) -> None:
+    splits = json.loads((ROOT / f"recipes/splits/{data_set}.json").read_text())["splits"]
+    assert tuple(len(splits[split]) for split in ("training", "validation", "test")) == counts
+
+
+def test_splits_of_slices_share_no_patient() -> None:
+    splits = json.loads((ROOT / "recipes/splits/sunnybrook_lv_mr.json").read_text())["splits"]
+    patients = {split: {name.split("-IM-")[0] for name in names} for split, names in splits.items()}
+    assert {split: len(names) for split, names in patients.items()} == {"training": 12, "validation": 2, "test": 4}
+    assert len(set().union(*patients.values())) == 18
+    assert {name.removeprefix("SC-").rpartition("-")[0] for name in patients["test"]} == {"HF-I", "HF-NI", "HYP", "N"}
+
+
+@pytest.mark.parametrize(
+    ("data_set", "structure", "label_above"),
+    [
+        ("dsb2018_nuclei", "cell_nucleus", 0),
+        ("hyperkvasir_polyps", "colon_polyp", 127),
+        ("sunnybrook_lv_mr", "left_ventricle", 127),
+    ],
+)
+def test_lists_of_masks_name_their_label_as_the_catalogue(data_set: str, structure: str, label_above: int) -> None:
+    description = json.loads((ROOT / f"recipes/splits/{data_set}.json").read_text())
+    assert description["labels"] == {"0": "background", "1": STRUCTURES[structure].name}
+    assert description["label_above"] == label_above
 
 
 @pytest.mark.parametrize("path", SPLITS, ids=lambda path: path.stem)

@@ -1,12 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hrseg.errors import InputError, OutOfMemory, OutputError
-from hrseg.image import read_image, read_label_map, write_image
-from hrseg.methods import method_of
+from hrseg.image import LabelMap, read_image, read_label_map, write_image
+from hrseg.methods import Result, method_of
 from hrseg.model_file import load_model
+from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
 from hrseg.segment_file import Job, plan_jobs, segment_file
 from image_helpers import grid
@@ -78,6 +80,96 @@ def test_nothing_is_left_when_memory_does_not_suffice(tmp_path, method, image):
     assert list(tmp_path.iterdir()) == [image]
 
 
+# ---- boxes ----
+
+BOX = RegionBox(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]), np.eye(3), "lesion")
+
+
+class BoxMethod:
+    """Returns the boxes that it is given, and one of its own where it may; keeps the options."""
+
+    name = "by_hand"
+    takes_boxes = True
+
+    def __init__(self, model):
+        self.model = model
+
+    def forecast(self, image, options, device):
+        return 0
+
+    def segment(self, image, options, run):
+        self.options = options
+        own = [RegionBox(np.full(3, 1 / 3), np.ones(3), np.eye(3), "own")] if options.propose else []
+        found = np.zeros(image.grid.shape, np.uint8)
+        found[0, 0] = 1
+        instances = found * np.uint16(700) if options.instances else None
+        return Result(
+            LabelMap(found, image.grid), LABEL, boxes=[*options.boxes, *own], instances=instances, notices=["Hm."]
+        )
+
+
+@pytest.fixture
+def by_hand(method):
+    return BoxMethod(method.model)
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    write_boxes(tmp_path / "boxes.mrk.json", [BOX])
+    return tmp_path / "boxes.mrk.json"
+
+
+def test_boxes_and_instances_are_written(tmp_path, by_hand, image):
+    job = Job(image, tmp_path / "o.nii", save_boxes=tmp_path / "b.mrk.json", instances=tmp_path / "i.nii.gz")
+    content = segment_file(job, by_hand, Run())
+    own = {"name": "own", "center": [0.333333] * 3, "size": [1.0] * 3, "axes": np.eye(3).tolist()}
+    assert content["boxes"] == [own]
+    assert content["notices"] == ["Hm."]
+    (saved,) = read_boxes(job.save_boxes, read_image(image).grid)
+    assert saved.name == "own"
+    assert np.allclose(saved.center, 1 / 3)
+    instances = read_image(job.instances)
+    assert instances.array.dtype == np.uint16
+    assert instances.grid.matches(read_image(image).grid)
+    assert (instances.array[0, 0, 0] == 700).all()
+    assert instances.array[0, 1:].max() == 0
+
+
+def test_drawn_boxes_count_alone_unless_the_model_may_propose(tmp_path, by_hand, image, boxes):
+    job = Job(image, tmp_path / "o.nii", boxes=boxes)
+    names = [box["name"] for box in segment_file(job, by_hand, Run())["boxes"]]
+    assert names == ["lesion"]
+    assert np.allclose(by_hand.options.boxes[0].center, BOX.center)
+    assert not by_hand.options.instances
+    names = [box["name"] for box in segment_file(replace(job, propose=True), by_hand, Run())["boxes"]]
+    assert names == ["lesion", "own"]
+    segment_file(replace(job, boxes=None), by_hand, Run())
+    assert by_hand.options.propose
+
+
+def test_boxes_in_the_report_can_be_read_again(tmp_path, by_hand, image):
+    turned = RegionBox(BOX.center, BOX.size, grid("oblique").affine[:3, :3] / (0.3, 0.4, 5.0), "turned")
+    write_boxes(tmp_path / "in.json", [turned])
+    content = segment_file(Job(image, tmp_path / "o.nii", boxes=tmp_path / "in.json"), by_hand, Run())
+    (tmp_path / "again.json").write_text(json.dumps(content["boxes"]))
+    (again,) = read_boxes(tmp_path / "again.json", grid())
+    assert np.allclose(again.axes, turned.axes, atol=1e-5)
+    assert np.allclose(again.center, turned.center)
+
+
+@pytest.mark.parametrize("name", ["boxes", "propose", "save_boxes", "instances"])
+def test_methods_without_boxes_say_so(tmp_path, method, image, name):
+    value = True if name == "propose" else tmp_path / "x.json"
+    message = 'The method "patch_based" of the model "tiny" takes no boxes; use a crop cascade model.'
+    with pytest.raises(InputError, match=message):
+        segment_file(Job(image, tmp_path / "o.nii", **{name: value}), method, Run())
+    assert list(tmp_path.iterdir()) == [image]
+
+
+def test_a_report_without_boxes_where_there_cannot_be_any(tmp_path, method, image):
+    assert "boxes" not in segment_file(Job(image, tmp_path / "o.nii"), method, Run())
+
+
 # ---- what is planned ----
 
 
@@ -98,8 +190,15 @@ def test_several_images_to_folders(tmp_path):
     images = files(tmp_path, "a.1.nii.gz", "a.2.nii.gz", "dicom/slice")
     images[2] = images[2].parent
     out = tmp_path / "made" / "here"
-    jobs = plan_jobs(images, out, report=out, probability=out)
-    assert jobs[0] == Job(images[0], out / "a.1.nii.gz", out / "a.1.json", out / "a.1-probability.nii.gz")
+    jobs = plan_jobs(images, out, report=out, probability=out, save_boxes=out, instances=out)
+    assert jobs[0] == Job(
+        images[0],
+        out / "a.1.nii.gz",
+        out / "a.1.json",
+        out / "a.1-probability.nii.gz",
+        save_boxes=out / "a.1-boxes.mrk.json",
+        instances=out / "a.1-instances.nii.gz",
+    )
     assert [job.output.name for job in jobs] == ["a.1.nii.gz", "a.2.nii.gz", "dicom.nii.gz"]
     assert out.is_dir()
 
@@ -107,6 +206,10 @@ def test_several_images_to_folders(tmp_path):
 def test_one_image_to_a_folder_that_exists(tmp_path):
     (image,) = files(tmp_path, "in/a.png")
     assert plan_jobs([image], tmp_path) == [Job(image, tmp_path / "a.nii.gz")]
+    (boxes,) = files(tmp_path, "b.json")
+    boxes.write_text("[]")
+    expected = Job(image, tmp_path / "a.nii.gz", boxes=boxes, propose=True, save_boxes=tmp_path / "a-boxes.mrk.json")
+    assert plan_jobs([image], tmp_path, boxes=boxes, propose=True, save_boxes=tmp_path) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -116,12 +219,25 @@ def test_one_image_to_a_folder_that_exists(tmp_path):
         (["a.nii"], "o.png", {}, r'Cannot write "o.png": the name must end in one of .seg.nrrd'),
         (["a.nii"], "o.json", {}, 'Cannot write "o.json"'),
         (["a.nii"], "o.nii", {"probability": "p.png"}, 'Cannot write "p.png"'),
-        (["a.nii"], "a.nii", {}, 'a.nii" is one of the images; choose another name or folder'),
-        (["a.nii.gz", "b.nii"], ".", {}, 'a.nii.gz" is one of the images'),
+        (["a.nii"], "a.nii", {}, 'a.nii" is one of the inputs; choose another name or folder'),
+        (["a.nii.gz", "b.nii"], ".", {}, 'a.nii.gz" is one of the inputs'),
         (["a.nii"], "o.nii", {"probability": "o.nii"}, "would be written more than once"),
         (["a.nii"], "o.nii", {"report": "x/../o.nii"}, "would be written more than once"),
         (["a.nii", "x/a.nii"], "out", {}, "would be written more than once"),
         (["a.nii", "b.nii"], "o.nii.gz", {}, 'With several images ".*o.nii.gz" must be a folder'),
+        (["a.nii"], "o.nii", {"instances": "i.png"}, 'Cannot write "i.png"'),
+        (["a.nii"], "o.nii", {"save_boxes": "b.nii"}, 'Cannot write boxes to "b.nii": the name must end in .mrk.json'),
+        (["a.nii"], "o.nii", {"instances": "o.nii"}, "would be written more than once"),
+        (["a.nii"], "o.nii", {"boxes": "none.json"}, 'Cannot read the boxes file ".*none.json"'),
+        (["a.nii"], "o.nii", {"boxes": "b.nii"}, 'The boxes file ".*b.nii" is not JSON'),
+        (["a.nii"], "o.nii", {"boxes": "b.json", "save_boxes": "b.json"}, 'b.json" is one of the inputs'),
+        (["a.nii", "b.nii"], "out", {"boxes": "b.json"}, 'A boxes file belongs to one image; use ".*b.json" with'),
+        (
+            ["a.nii", "b.nii"],
+            "out",
+            {"save_boxes": "b.mrk.json"},
+            'With several images ".*b.mrk.json" must be a folder',
+        ),
         (["a.nii", "b.nii"], "out", {"report": "r.json"}, 'With several images ".*r.json" must be a folder'),
     ],
 )
@@ -132,11 +248,11 @@ def test_plans_that_cannot_work(tmp_path, images, output, options, message):
         plan_jobs([tmp_path / name for name in images], tmp_path / output, **options)
 
 
-@pytest.mark.parametrize("role", ["output", "report", "probability"])
+@pytest.mark.parametrize("role", ["output", "report", "probability", "save_boxes", "instances"])
 def test_folders_are_tried_first(tmp_path, role):
     (image,) = files(tmp_path, "a.nii")
-    paths = {"output": tmp_path / "o.nii", role: tmp_path / "none" / "x.nii"}
-    with pytest.raises(OutputError, match=r'Cannot write ".*x.nii": there is no folder ".*none"'):
+    paths = {"output": tmp_path / "o.nii", role: tmp_path / "none" / ("x.json" if role == "save_boxes" else "x.nii")}
+    with pytest.raises(OutputError, match=r'Cannot write ".*x.(nii|json)": there is no folder ".*none"'):
         plan_jobs([image], paths.pop("output"), **paths)
 
 

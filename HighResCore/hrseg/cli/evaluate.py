@@ -21,6 +21,12 @@ def evaluate(
     count_objects: Annotated[
         bool, typer.Option("--count-objects", help="Also match single objects (lesions).")
     ] = False,
+    instances: Annotated[
+        bool,
+        typer.Option(
+            "--instances", help="Also match instances (AP50); needs a data list whose label files number them."
+        ),
+    ] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the means into the model's header.")] = False,
 ) -> None:
     """Scores a model on the cases of a data list."""
@@ -35,7 +41,14 @@ def evaluate(
         loaded = load_model(path)
     with progress_bar() as progress:
         metrics = evaluate_model(
-            loaded, read_data_list(data), split, folder, choose_device(device), progress, count_objects=count_objects
+            loaded,
+            read_data_list(data),
+            split,
+            folder,
+            choose_device(device),
+            progress,
+            count_objects=count_objects,
+            instances=instances,
         )
     if record:
         record_metrics(path, split, metrics)
@@ -74,9 +87,17 @@ def _cells(row: dict[str, Any] | None) -> list[str]:
 
 
 def _show(metrics: dict[str, Any]) -> None:
-    table = Table("label", "Dice", "surface Dice", "HD95 [mm]", "recall", "precision")
+    columns = {
+        "dice": "Dice",
+        "surface_dice": "surface Dice",
+        "hd95_mm": "HD95 [mm]",
+        "recall": "recall",
+        "precision": "precision",
+        **({"instance_ap50": "AP50"} if "instance_ap50" in metrics["mean"] else {}),
+    }
+    table = Table("label", *columns.values())
     rows = [*metrics["by_label"].items(), ("mean", metrics["mean"])]
     for name, row in rows:
-        values = [row.get(key) for key in ("dice", "surface_dice", "hd95_mm", "recall", "precision")]
+        values = [row.get(key) for key in columns]
         table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
     output.print(table)

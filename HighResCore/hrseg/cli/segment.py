@@ -30,6 +30,21 @@ def segment(
     save_probability: Annotated[
         Path | None, typer.Option(help="Probability of each label, one file per label; a folder for several images.")
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Markups (.mrk.json) or JSON list of boxes; only what lies in them is segmented."),
+    ] = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="With --boxes: also segment what the model finds itself.")
+    ] = False,
+    save_boxes: Annotated[
+        Path | None,
+        typer.Option(help="Markups file (.mrk.json) of the boxes that were segmented; a folder for several images."),
+    ] = None,
+    save_instances: Annotated[
+        Path | None,
+        typer.Option(help="16-bit image of the objects, numbered by their boxes; a folder for several images."),
+    ] = None,
 ) -> None:
     """Segments images at their full resolution."""
     with console.status("Loading the model"):
@@ -39,7 +54,16 @@ def segment(
         from hrseg.runtime import GIB, Run, choose_device
         from hrseg.segment_file import plan_jobs, segment_file
 
-        jobs = plan_jobs(images, target, report=report, probability=save_probability)
+        jobs = plan_jobs(
+            images,
+            target,
+            boxes=boxes,
+            propose=propose,
+            report=report,
+            probability=save_probability,
+            save_boxes=save_boxes,
+            instances=save_instances,
+        )
         chosen = choose_device(device)
         method = method_of(load_model(find_model(model)))
     budget = None if memory_budget is None else int(memory_budget * GIB)
@@ -56,6 +80,8 @@ def _show(content: dict[str, Any], path: Path) -> None:
     for label in content["labels"]:
         table.add_row(label["name"], f"{label['voxels']:,}", f"{label['millilitres']:.2f}")
     output.print(table)
+    if "boxes" in content:
+        output.print(f"Boxes: {len(content['boxes'])}")
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())
     memory = f"peak memory {content['peak_memory_mib']:.0f} MiB (forecast {content['forecast_memory_mib']:.0f})"
     output.print(f"{content['device']}: {seconds}; {memory}")

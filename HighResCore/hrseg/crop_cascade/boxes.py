@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from hrseg.crop_cascade.merging import Region
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.geometry import Box, Floats, as_shape
+from hrseg.prompts import RegionBox
 
-#: Boxes that share more than this of either one are joined.
-_JOIN = 0.5
+#: Objects whose boxes share more than this of either one are the same.
+JOIN = 0.5
 #: The smallest side of a box in the published rules.
 _PAPER_LEAST = 5
+#: The largest random move of a face in the published training, in pixels.
+_PAPER_JITTER = 16
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class ObjectBox:
         tight: around the object itself, or as an expert drew it.
         crop: with context; it may reach outside the image.
         region: only these voxels of the crop count, where an expert drew the box.
+        drawn: that box.
     """
 
     tight: Box
     crop: Box
     region: Region | None = None
+    drawn: RegionBox | None = None
 
 
 def components(mask: NDArray[np.bool_]) -> list[tuple[Box, int]]:
@@ -51,16 +56,16 @@ def components(mask: NDArray[np.bool_]) -> list[tuple[Box, int]]:
 def object_boxes(mask: NDArray[np.bool_], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
     """The objects in a coarse mask, by the rules of the settings' variant; see :func:`crop_around`.
 
-    Ours ignores stray components, keeps the largest where there are too many, and joins crops that overlap by more
-    than half of either, so that each place is segmented once.
+    Ours ignores stray components and joins objects whose boxes overlap by more than half of either, so that each place
+    is segmented once. The largest come first.
     """
     found = components(mask)
-    if settings.variant == "paper":
+    if settings.published:
         crops = [(box, paper_crop(box, settings.size, mask.shape)) for box, _ in found]
         return [ObjectBox(box, crop) for box, crop in crops if crop is not None]
     least = max(16, int(settings.smallest * mask.size))
-    kept = [box for box, voxels in found if voxels >= least][: settings.most]
-    return joined([ObjectBox(box, crop_around(box, settings, spacing)) for box in kept], settings, spacing)
+    kept = [ObjectBox(box, crop_around(box, settings, spacing)) for box, voxels in found if voxels >= least]
+    return sorted(joined(kept, settings, spacing), key=lambda entry: (-entry.tight.size, entry.tight.start))
 
 
 def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float]) -> Box:
@@ -99,7 +104,7 @@ def joined(objects: list[ObjectBox], settings: InferenceSettings, spacing: Seque
     """Objects whose tight boxes share more than half of either one, made one."""
     result: list[ObjectBox] = []
     for entry in objects:
-        partners = [other for other in result if _share(entry.tight, other.tight) > _JOIN]
+        partners = [other for other in result if share(entry.tight, other.tight) > JOIN]
         result = [other for other in result if other not in partners]
         tight = entry.tight
         for other in partners:
@@ -118,12 +123,20 @@ def jittered(box: Box, amount: float, rng: np.random.RandomState) -> Box:
     return Box(as_shape(start), as_shape(stop))
 
 
+def paper_jittered(box: Box, rng: np.random.RandomState) -> Box:
+    """``box`` with start and sides each changed by up to 16 pixels, as published (C1, step 2); at least one voxel."""
+    used = np.asarray(box.shape) > 1
+    start = np.asarray(box.start) + rng.randint(-_PAPER_JITTER, _PAPER_JITTER + 1, 3) * used
+    sides = np.asarray(box.shape) + rng.randint(-_PAPER_JITTER, _PAPER_JITTER + 1, 3) * used
+    return Box(as_shape(start), as_shape(start + np.maximum(sides, 1)))
+
+
 def _centred(box: Box, side: NDArray[np.intp]) -> Box:
     middle: Floats = (np.asarray(box.start) + np.asarray(box.stop)) / 2
     start = np.floor(middle - side / 2 + 0.5).astype(int)
     return Box(as_shape(start), as_shape(start + side))
 
 
-def _share(a: Box, b: Box) -> float:
+def share(a: Box, b: Box) -> float:
     """Common voxels over those of the smaller box."""
     return a.intersection(b).size / max(1, min(a.size, b.size))

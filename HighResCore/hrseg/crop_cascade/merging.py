@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrseg.geometry import Box, Grid, Shape
-from hrseg.resample import resample
+from hrseg.resample import resample, resample_labels
 
 Merge = Literal["mean", "max", "or"]
 #: Slices that are joined at once.
@@ -27,16 +27,34 @@ def cut(volume: NDArray[np.float32], box: Box, sides: Sequence[int], *, nearest:
 
     Antialiased where it shrinks; ``nearest`` takes single voxels instead, as the published code does.
     """
+    block = _block(volume, box, sides, nearest=nearest)
+    if block.shape[1:] == tuple(sides):
+        return block
+    source = Grid.from_spacing(box.shape)
+    return resample(block, source, source.resized(sides))
+
+
+def cut_labels(labels: NDArray, box: Box, sides: Sequence[int], *, nearest: bool = False) -> NDArray:
+    """The same of a label map (K, J, I); where it shrinks, the label of largest area counts."""
+    block = _block(labels[None], box, sides, nearest=nearest)[0]
+    if block.shape == tuple(sides):
+        return block
+    source = Grid.from_spacing(box.shape)
+    return resample_labels(block, source, source.resized(sides))
+
+
+def _block(volume: NDArray, box: Box, sides: Sequence[int], *, nearest: bool) -> NDArray:
+    """The voxels of ``box`` (C, K, J, I), reflected beyond the border; ``sides`` of them if ``nearest``."""
     block = volume
     for axis, (start, stop) in enumerate(zip(box.start, box.stop, strict=True)):
         index = np.arange(start, stop)
         if nearest:
             index = start + np.arange(sides[axis]) * (stop - start) // sides[axis]
-        block = np.take(block, _reflected(index, volume.shape[axis + 1]), axis=axis + 1)
-    if nearest or block.shape[1:] == tuple(sides):
-        return np.ascontiguousarray(block)
-    source = Grid.from_spacing(box.shape)
-    return resample(block, source, source.resized(sides))
+        if index[0] >= 0 and index[-1] < volume.shape[axis + 1] and len(index) == stop - start:
+            block = block[(slice(None),) * (axis + 1) + (slice(start, stop),)]
+        else:
+            block = np.take(block, _reflected(index, volume.shape[axis + 1]), axis=axis + 1)
+    return np.ascontiguousarray(block)
 
 
 @dataclass(frozen=True, eq=False)

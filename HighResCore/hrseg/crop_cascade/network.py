@@ -47,8 +47,8 @@ class NetworkChoice(Strict):
     def build(self, dimension: int, channels: int, classes: int) -> nn.Module:
         """The network with fresh weights. Raises ModelError when MONAI is needed and missing."""
         if self.kind == "unet":
-            return UNet(dimension, channels, classes, self.width, self.depth)
-        return _monai_network(self.kind, dimension, channels, classes)
+            return _without_counters(UNet(dimension, channels, classes, self.width, self.depth))
+        return _without_counters(_monai_network(self.kind, dimension, channels, classes))
 
 
 class NetworkSettings(Strict):
@@ -112,6 +112,14 @@ def _monai_network(kind: str, dimension: int, channels: int, classes: int) -> nn
         spatial_dims=dimension, in_channels=channels, out_channels=classes, **MONAI_NETWORKS[kind]
     )
     return _FirstOutput(network) if kind == "BasicUNetPlusPlus" else network
+
+
+def _without_counters(network: nn.Module) -> nn.Module:
+    """Drops the counters of batches that batch norm keeps: nothing uses them, and model files hold weights only."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.num_batches_tracked = None
+    return network
 
 
 class _FirstOutput(nn.Module):

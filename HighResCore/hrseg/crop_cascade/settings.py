@@ -1,4 +1,4 @@
-"""How the cascade finds, cuts and joins crops."""
+"""Settings of the cascade's inference."""
 
 from __future__ import annotations
 
@@ -18,19 +18,31 @@ class InferenceSettings(Strict):
         size: sides of both networks' input, (k, j, i) or (j, i).
         variant: ``cascade`` is ours (C6); ``paper`` the published procedure (C1, C4): nearest-neighbour resizing, a
             padding of an eighth of ``size`` in pixels, boxes that leave the image dropped, masks joined by OR.
-        threshold: of the coarse probability; below 0.5 favours recall.
+            ``plain`` and ``paper_plain`` are the coarse network alone: what the cascade is measured against.
+        threshold: of the coarse probability; below 0.5 favours recall. The published variants have 0.5.
         context: added around an object, as a share of its longest side; at least an eighth of ``size`` in voxels.
         smallest: components of fewer voxels than this share of the image (at least 16) are ignored.
-        most: at most so many objects, the largest.
+        most: at most so many objects, the largest, are looked at closely; the others stay as the coarse network saw
+            them.
         merge: overlapping crops are joined by a Gaussian-weighted ``mean`` of probabilities, or by their ``max``.
         batch: crops that the fine network sees at once.
     """
 
     size: Annotated[list[Side], Field(min_length=2, max_length=3)]
-    variant: Literal["cascade", "paper"] = "cascade"
+    variant: Literal["cascade", "plain", "paper", "paper_plain"] = "cascade"
     threshold: Share = 0.4
     context: Annotated[float, Field(ge=0, le=2)] = 0.15
     smallest: Share = 1e-5
     most: Annotated[int, Field(ge=1, le=10_000)] = 1000
     merge: Literal["mean", "max"] = "mean"
     batch: Annotated[int, Field(ge=1, le=256)] = 16
+
+    @property
+    def published(self) -> bool:
+        """Whether resizing, boxes and merging follow the published code."""
+        return self.variant.startswith("paper")
+
+    @property
+    def coarse_only(self) -> bool:
+        """Whether the coarse network's mask is the result."""
+        return self.variant.endswith("plain")

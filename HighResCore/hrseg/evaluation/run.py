@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
+from scipy import ndimage
 
-from hrseg.data_list import Case, DataList, raise_problems, read_case
+from hrseg.data_list import Case, DataList, raise_problems, read_case, read_instances
 from hrseg.errors import InputError
 from hrseg.evaluation.metrics import label_metrics
-from hrseg.evaluation.objects import object_metrics
+from hrseg.evaluation.objects import instance_metrics, object_metrics
 from hrseg.evaluation.pictures import CasePicture
 from hrseg.evaluation.report import pick_cases, write_report
 from hrseg.evaluation.summary import write_metrics
@@ -32,23 +35,42 @@ def evaluate_model(
     progress: Progress = no_progress,
     *,
     count_objects: bool = False,
+    instances: bool = False,
 ) -> dict[str, Any]:
     """Segments every case of a split and writes ``metrics.json`` and ``report.html`` to ``folder``.
 
+    Args:
+        model: what is scored.
+        data: where its cases are listed.
+        split: which of them.
+        folder: made if missing.
+        device: where the model runs.
+        progress: told of each case.
+        count_objects: also match connected objects of each label.
+        instances: also match instances one to one, of a model with a single label: those that the method tells apart
+            by its boxes, else connected components (26 neighbours in 3D, 8 in 2D).
+
     Raises:
-        InputError: bad cases, all of them together before the first one is segmented.
+        InputError: instances wanted of a model with several labels; bad cases, all of them together before the first
+            one is segmented.
         OutputError: a folder that cannot be written.
     """
     header, method = model.header, method_of(model)
     value_map, cases = data.value_map(header.labels), data.cases(split)
-    _check_cases(data.name, cases, value_map, header, progress)
+    if instances and len(header.labels) > 1:
+        raise InputError(
+            f'The model "{header.name}" has {len(header.labels)} labels; instances can be matched for one label only.'
+        )
+    _check_cases(data.name, cases, value_map, header, progress, instances)
     make_folder(folder)
     check_folder(folder / "metrics.json")
+    options = Options(instances=instances and method.takes_boxes)
     rows = []
     for number, case in enumerate(cases):
         progress("cases", number, len(cases))
         image, truth = read_case(case, value_map)
-        rows.append(_score(case, truth, method.segment(image, Options(), Run(device)), header, count_objects))
+        result = method.segment(image, options, Run(device))
+        rows.append(_score(case, truth, result, header, count_objects, instances))
     progress("cases", len(cases), len(cases))
     about = {"name": header.name, "method": header.method, "device": str(device)}
     metrics = write_metrics(folder / "metrics.json", about, {"name": data.name, "split": split}, rows)
@@ -69,13 +91,17 @@ def record_metrics(path: Path, split: str, metrics: dict[str, Any]) -> None:
     write_model(path, header.model_copy(update={"training": training}), load_file(path))
 
 
-def _check_cases(name: str, cases: list[Case], value_map: dict[int, int], header: Header, progress: Progress) -> None:
+def _check_cases(
+    name: str, cases: list[Case], value_map: dict[int, int], header: Header, progress: Progress, instances: bool
+) -> None:
     """Reads every case once: what is wrong with the last one must not show after hours."""
     problems = []
     for number, case in enumerate(cases):
         progress("checking", number, len(cases))
         try:
             check(read_case(case, value_map)[0], header)
+            if instances:
+                read_instances(case)
         except InputError as error:
             problems.append(f'case "{case.name}": {error}')
     progress("checking", len(cases), len(cases))
@@ -86,7 +112,9 @@ def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
     return {key: round(row[key], 4) for key in keys if row.get(key) is not None}
 
 
-def _score(case: Case, truth: LabelMap, result: Result, header: Header, count_objects: bool) -> dict[str, Any]:
+def _score(
+    case: Case, truth: LabelMap, result: Result, header: Header, count_objects: bool, instances: bool
+) -> dict[str, Any]:
     found, grid = result.label_map.array, truth.grid
     scores = {}
     for label, drawn in zip(header.labels, case.annotated(header.labels), strict=True):
@@ -94,6 +122,8 @@ def _score(case: Case, truth: LabelMap, result: Result, header: Header, count_ob
             scores[label.name] = label_metrics(found, truth.array, grid, label.value)
             if count_objects:
                 scores[label.name] |= object_metrics(found, truth.array, grid, label.value)
+            if instances:
+                scores[label.name] |= instance_metrics(_found_instances(result), read_instances(case))
     return {
         "name": case.name,
         "image": str(case.image),
@@ -101,6 +131,14 @@ def _score(case: Case, truth: LabelMap, result: Result, header: Header, count_ob
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),
     }
+
+
+def _found_instances(result: Result) -> NDArray:
+    """As the method tells them apart by boxes, else the connected components of its label map."""
+    if result.instances is not None and result.boxes:
+        return result.instances
+    components: NDArray = ndimage.label(result.label_map.array, structure=np.ones((3, 3, 3)))[0]
+    return components
 
 
 def _picture(role: str, case: Case, value_map: dict[int, int], method: Method, device: torch.device) -> CasePicture:

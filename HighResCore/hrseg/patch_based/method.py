@@ -105,11 +105,11 @@ class PatchBased(Method):
         return activation_peak(lambda: network(window).softmax(dim=1)) / math.prod(sides)
 
     @classmethod
-    def training_task(cls, header: Header, settings: dict[str, Any]) -> Task:
-        """See :meth:`Method.training_task`."""
+    def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
+        """See :meth:`Method.training_tasks`."""
         from hrseg.patch_based.training import PatchTask
 
-        return PatchTask(header, settings)
+        return [PatchTask(header, settings)]
 
     def _slabs(self, volume: Tensor, device: torch.device, batch: int, run: Run) -> Iterator[tuple[int, Tensor]]:
         """Blended class probabilities in slabs along K; of a 2D image along J."""

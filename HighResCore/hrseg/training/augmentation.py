@@ -23,12 +23,13 @@ class Augment:
         settings: what may change.
         header: says how the axes lie and which labels there are.
         patch: spatial shape of the sample that comes out; more may go in, so that rotation finds voxels at the border.
+            None: that of what goes in.
 
     Raises:
         InputError: directions, angles or paired labels that do not fit the model.
     """
 
-    def __init__(self, settings: Augmentation, header: Header, patch: Sequence[int]) -> None:
+    def __init__(self, settings: Augmentation, header: Header, patch: Sequence[int] | None) -> None:
         self._mirrors = [(_axis(direction, header), direction == "left-right") for direction in settings.mirror]
         self._swap = _swap_table(settings, header)
         s, p = settings, settings.probability
@@ -37,7 +38,7 @@ class Augment:
             prob=1.0,
             rotate_range=_angles(settings, header),
             scale_range=[settings.scale] * header.dimension,
-            spatial_size=list(patch),
+            spatial_size=None if patch is None else list(patch),
             mode=["bilinear", "nearest"],
             padding_mode="border",
         )

@@ -14,20 +14,23 @@ from typing import Any
 
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer, WeightAveraging
+from torch import nn
 
 from hrseg.data_list import DataList
 from hrseg.errors import Cancelled, InputError
 from hrseg.image import check_folder
 from hrseg.methods import method_class
-from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model
+from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model, set_weights
 from hrseg.runtime import Progress, no_progress
-from hrseg.training.cases import load_cases
+from hrseg.training.averaging import running_average
+from hrseg.training.cases import ValidationCase, load_cases
 from hrseg.training.history import History
 from hrseg.training.module import SegmentationModule
 from hrseg.training.recipe import Recipe
 from hrseg.training.run_folder import RunFolder
 from hrseg.training.settings import TrainingSettings
+from hrseg.training.task import Task, TrainingCase
 
 #: Gradients are scaled down to this norm, as in nnU-Net.
 _GRADIENT_NORM = 12.0
@@ -95,41 +98,78 @@ def train(
     folder = RunFolder(output.with_suffix(".training"))
     folder.check(resume=options.resume)
     header = recipe.header(Provenance())
-    task = method_class(recipe.method).training_task(header, recipe.training)
+    tasks = method_class(recipe.method).training_tasks(header, recipe.training)
     training, validation = load_cases(data, header, progress)
     folder.begin(recipe, data, options.seed, resume=options.resume)
-    lightning.seed_everything(options.seed, verbose=False)
-    module = SegmentationModule(task, training, validation, options.seed, options.workers)
-    history = History(folder.path, recipe.name)
-    with _quiet():
-        trainer = _trainer(task.settings, options, folder, [history, *callbacks])
-        with _interruptible(folder):
-            trainer.fit(module, ckpt_path=folder.last if options.resume else None, weights_only=True)
+    trained: dict[str, nn.Module] = {}
+    steps = 0
+    for task in tasks:
+        network, cases = task.begin(trained, training)
+        share = task.settings.steps / sum(other.settings.steps for other in tasks)
+        stage = _Stage(task, folder.stage(task.name), recipe.name, share)
+        trainer, history = stage.run(network, cases, validation, options, callbacks)
+        trained[task.name] = network
+        steps += trainer.global_step
     if not trainer.is_global_zero:
         return None
-    module.network.load_state_dict(folder.best_weights())
     provenance = Provenance(
         data=[DataSource(name=data.name, licence=data.licence, citation=data.citation)],
         split={name: len(cases) for name, cases in data.splits.items()},
         profile=options.profile,
         seed=options.seed,
-        steps=trainer.global_step,
+        steps=steps,
         command=options.command,
         metrics={"validation": {"dice": round(max(row["val_dice"] for row in history.rows), 4)}},
     )
     header = recipe.header(provenance)
-    save_model(output, header, module.network)
+    save_model(output, header, task.whole(network))
     return header
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """One task and where its checkpoints are; ``share`` is its part of the run's time."""
+
+    task: Task
+    folder: RunFolder
+    title: str
+    share: float
+
+    def run(
+        self,
+        network: nn.Module,
+        training: list[TrainingCase],
+        validation: list[ValidationCase],
+        options: TrainingOptions,
+        callbacks: Sequence[Callback],
+    ) -> tuple[lightning.Trainer, History]:
+        """Trains ``network``, which has the weights of the best validation in the end."""
+        lightning.seed_everything(options.seed, verbose=False)
+        module = SegmentationModule(network, self.task, training, validation, options.seed, options.workers)
+        history = History(self.folder.path, f"{self.title} {self.task.name}".strip())
+        minutes = options.max_minutes and options.max_minutes * self.share
+        resume = options.resume and self.folder.last.exists()
+        with _quiet():
+            trainer = _trainer(self.task.settings, options, minutes, self.folder, [history, *callbacks])
+            with _interruptible(self.folder):
+                trainer.fit(module, ckpt_path=self.folder.last if resume else None, weights_only=True)
+        set_weights(network.cpu(), self.folder.best_weights())
+        network.eval()
+        return trainer, history
+
+
 def _trainer(
-    settings: TrainingSettings, options: TrainingOptions, folder: RunFolder, callbacks: Sequence[Callback]
+    settings: TrainingSettings,
+    options: TrainingOptions,
+    minutes: float | None,
+    folder: RunFolder,
+    callbacks: Sequence[Callback],
 ) -> lightning.Trainer:
     best = ModelCheckpoint(
         folder.path, folder.best.stem, monitor="val_dice", mode="max", save_last=True, enable_version_counter=False
     )
-    average = [EMAWeightAveraging(decay=settings.average)] if settings.average else []
-    limit = [TimeLimit(timedelta(minutes=options.max_minutes), verbose=False)] if options.max_minutes else []
+    average = [WeightAveraging(avg_fn=running_average(settings.average))] if settings.average else []
+    limit = [TimeLimit(timedelta(minutes=minutes), verbose=False)] if minutes else []
     try:
         return lightning.Trainer(
             accelerator=options.accelerator,

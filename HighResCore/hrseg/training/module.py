@@ -12,7 +12,7 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hrseg.methods import Options, method_class
@@ -64,6 +64,7 @@ class SegmentationModule(lightning.LightningModule):
     """Trains one network for one task.
 
     Args:
+        network: to train.
         task: makes samples and losses.
         training: cases to sample from.
         validation: cases to segment after each epoch.
@@ -73,6 +74,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def __init__(
         self,
+        network: nn.Module,
         task: Task,
         training: list[TrainingCase],
         validation: list[ValidationCase],
@@ -80,7 +82,7 @@ class SegmentationModule(lightning.LightningModule):
         workers: int = 0,
     ) -> None:
         super().__init__()
-        self.network = method_class(task.header.method).build(task.header)
+        self.network = network
         self._task, self._validation, self._workers = task, validation, workers
         self._samples = Samples(task, training, seed)
         self._losses: list[dict[str, Tensor]] = []
@@ -112,7 +114,7 @@ class SegmentationModule(lightning.LightningModule):
         case, header = self._validation[int(number)], self._task.header
         # Validation runs in the weights' own precision, like inference.
         with torch.autocast(self.device.type, enabled=False):
-            method = method_class(header.method)(Model(header, self.network))
+            method = method_class(header.method)(Model(header, self._task.whole(self.network).eval()))
             found = method.segment(case.image, Options(), Run(self.device)).label_map.array
         self._scores[case.name] = {
             label.name: dice(found == label.value, case.truth.array == label.value)

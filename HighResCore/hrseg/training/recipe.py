@@ -106,7 +106,7 @@ def read_recipe(path: str | os.PathLike[str], profile: str) -> Recipe:
         header = recipe.header(Provenance())
         with torch.device("meta"):
             method_class(recipe.method).build(header)
-        method_class(recipe.method).training_task(header, recipe.training)
+        method_class(recipe.method).training_tasks(header, recipe.training)
     except ValidationError as error:
         raise InputError(f'The recipe "{path}" is not valid: {first_problem(error)}.') from error
     return recipe

@@ -16,17 +16,32 @@ from hrseg.training.recipe import Recipe
 
 
 class RunFolder:
-    """``last.ckpt`` and ``best.ckpt`` as of the last validation, and ``run.json``: recipe, seed and cases."""
+    """``last.ckpt`` and ``best.ckpt`` as of the last validation, and ``run.json``: recipe, seed and cases.
+
+    Training in several stages has the checkpoints of each in a folder of its own inside.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.last, self.best, self._about = path / "last.ckpt", path / "best.ckpt", path / "run.json"
 
+    def stage(self, name: str) -> RunFolder:
+        """The folder of a stage, made if missing; this one where the stage has no name."""
+        make_folder(self.path / name)
+        return RunFolder(self.path / name)
+
+    @property
+    def _started(self) -> bool:
+        """Whether there is a checkpoint of any stage."""
+        return any(self.path.rglob(self.last.name))
+
     def check(self, *, resume: bool) -> None:
         """Raises InputError when there is no run to resume, or one that would be overwritten."""
-        if resume and not self.last.exists():
-            raise InputError(f'There is no checkpoint "{self.last}" to resume from; run without --resume.')
-        if self.last.exists() and not resume:
+        if resume and not self._started:
+            raise InputError(
+                f'There is no checkpoint "{self.last.name}" in "{self.path}" to resume from; run without --resume.'
+            )
+        if self._started and not resume:
             raise InputError(
                 f'"{self.path}" holds an earlier run; use --resume to go on with it, or remove the folder.'
             )
@@ -55,7 +70,7 @@ class RunFolder:
 
     def how_to_go_on(self) -> str:
         """What to do after an interruption."""
-        if self.last.exists():
+        if self._started:
             return f'the same command with --resume goes on from the last validation, kept in "{self.path}".'
         return "there was no validation yet, so nothing was kept; run the same command again."
 

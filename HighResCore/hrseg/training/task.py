@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hrseg.methods import method_class
 from hrseg.model_file import Header
 from hrseg.training.settings import TrainingSettings
 
@@ -32,10 +33,30 @@ class TrainingCase:
 
 
 class Task(ABC):
-    """One method's training, for one model."""
+    """One stage of a method's training; most methods have one.
 
+    Attributes:
+        name: of the stage, and of its folder; empty where it is the only one.
+        header: of the model that validates it.
+        settings: its own, such as its number of steps.
+    """
+
+    name: str = ""
     header: Header
     settings: TrainingSettings
+
+    def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
+        """The network to train and the cases to sample from.
+
+        Args:
+            trained: the networks of earlier stages, by the stages' names.
+            cases: all training cases.
+        """
+        return method_class(self.header.method).build(self.header), cases
+
+    def whole(self, network: nn.Module) -> nn.Module:
+        """The model's network, of which the trained ``network`` may be a part."""
+        return network
 
     @abstractmethod
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from hrseg.model_file import load_header
-from training_helpers import write_data, write_model
+from training_helpers import LABEL, write_data, write_list, write_model
 
 
 @pytest.fixture
@@ -21,6 +21,17 @@ def test_evaluating_and_recording(hrseg, tmp_path, data):
     assert metrics["data"] == {"name": "balls", "split": "test"}
     assert "object_f1" in metrics["by_label"]["ball"]
     assert load_header(model).training.metrics["test"]["dice"] == round(metrics["mean"]["dice"], 4)
+
+
+def test_instances(hrseg, tmp_path, data):
+    model = write_model(tmp_path / "one.safetensors", labels=LABEL[:1])
+    content = json.loads(data.read_text()) | {"labels": {"1": "ball"}, "label_above": 0}
+    write_list(tmp_path, content)
+    done = hrseg("evaluate", "--model", model, "--data", data, "-o", tmp_path / "r", "--instances")
+    assert done.code == 0
+    assert "AP50" in done.out
+    scores = json.loads((tmp_path / "r" / "metrics.json").read_text())["cases"][0]["labels"]["ball"]
+    assert scores["instances_truth"] == 2
 
 
 def test_without_record_the_model_stays(hrseg, tmp_path, data, model):

@@ -16,7 +16,8 @@ from hrseg.geometry import Grid
 from hrseg.image import read_image, read_label_map, write_image
 from hrseg.model_file import load_header
 from hrseg.model_file import write_model as write_tensors
-from training_helpers import scene, write_model
+from hrseg.prompts import RegionBox, read_boxes, write_boxes
+from training_helpers import LABEL, scene, write_model
 
 SIDE = 20
 GRID = Grid.from_spacing((SIDE,) * 3)
@@ -66,6 +67,62 @@ def test_nothing_found_is_said(hrseg, tmp_path, image):
     assert done.err == "Note: Nothing was found; is the image of the kind that the model is for?\n"
 
 
+@pytest.fixture
+def cascade(tmp_path_factory):
+    """A crop cascade with random weights, and a 2D image for it."""
+    folder = tmp_path_factory.mktemp("cascade")
+    grid = Grid.from_spacing((1, 40, 50))
+    write_image(folder / "plane.nrrd", np.random.default_rng(0).integers(0, 200, grid.shape).astype(np.uint8), grid)
+    path = write_model(
+        folder / "cascade.safetensors",
+        method="crop_cascade",
+        dimension=2,
+        labels=LABEL[:1],
+        network={"coarse": {"width": 2, "depth": 1}, "fine": {"width": 2, "depth": 1}},
+        inference={"size": [16, 16]},
+        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
+    )
+    return folder / "plane.nrrd", path, grid
+
+
+def test_boxes_drawn_by_hand(hrseg, tmp_path, cascade):
+    image, model, grid = cascade
+    drawn = RegionBox(np.array([19.5, 14.5, 0]), np.array([12.0, 10, 3]), np.eye(3), "mine")
+    write_boxes(tmp_path / "in.mrk.json", [drawn])
+    out = {name: tmp_path / name for name in ("o.nrrd", "out.mrk.json", "i.nrrd", "r.json")}
+    done = hrseg(
+        *("segment", image, "--model", model, "-o", out["o.nrrd"], "--boxes", tmp_path / "in.mrk.json"),
+        *("--save-boxes", out["out.mrk.json"], "--save-instances", out["i.nrrd"], "--report", out["r.json"]),
+    )
+    assert done.code == 0
+    assert "Boxes: 1\n" in done.out
+    (box,) = read_boxes(out["out.mrk.json"], grid)
+    assert (box.name, box.center.tolist(), box.size.tolist()) == ("mine", [19.5, 14.5, 0], [12, 10, 3])
+    assert [entry["name"] for entry in json.loads(out["r.json"].read_text())["boxes"]] == ["mine"]
+    labels, instances = read_label_map(out["o.nrrd"]), read_label_map(out["i.nrrd"])
+    assert labels.grid.matches(grid)
+    assert instances.array.dtype == np.uint16
+    assert ((instances.array == 1) == (labels.array == 1)).all()
+    assert 0 < labels.array.sum() == labels.array[0, 10:20, 14:26].sum()
+
+
+def test_the_coarse_network_runs_only_where_it_may_propose(hrseg, tmp_path, cascade):
+    image, model, _ = cascade
+    (tmp_path / "in.json").write_text('[{"name": "mine", "start": [40, 30, 0], "stop": [46, 38, 1]}]')
+    drawn = ["--boxes", tmp_path / "in.json"]
+    report = tmp_path / "r.json"
+    for options, coarse in ((drawn, False), ([*drawn, "--propose"], True), ([], True)):
+        done = hrseg("segment", image, "--model", model, "-o", tmp_path / "o.nrrd", "--report", report, *options)
+        assert done.code == 0
+        assert ("coarse" in json.loads(report.read_text())["seconds"]) == coarse
+
+
+def test_boxes_for_a_method_that_takes_none(hrseg, tmp_path, model, image):
+    done = hrseg("segment", image, "--model", model, "-o", tmp_path / "o.nrrd", "--save-instances", tmp_path / "i.nrrd")
+    assert done.code == 2
+    assert done.error == 'The method "patch_based" of the model "tiny" takes no boxes; use a crop cascade model.'
+
+
 def volume(path, array):
     write_image(path, array, Grid.from_spacing(array.shape))
 
@@ -113,6 +170,7 @@ def test_wrong_models(hrseg, tmp_path, model, image):
         (["--memory-budget", "0"], "Invalid value for '--memory-budget'"),
         (["--device", "abacus"], 'There is no device "abacus"'),
         (["--report", "{}/none/r.json"], "there is no folder"),
+        (["--boxes", "{}/nothing.json"], 'Cannot read the boxes file "'),
         (["-o", "{}/out.doc"], 'Cannot write "out.doc": the name must end in one of'),
     ],
 )
@@ -125,7 +183,7 @@ def test_wrong_options(hrseg, tmp_path, model, image, options, message):
 
 def test_an_image_is_not_overwritten(hrseg, tmp_path, model, image):
     before = image.read_bytes()
-    assert "is one of the images" in hrseg("segment", image, "--model", model, "-o", tmp_path).error
+    assert "is one of the inputs" in hrseg("segment", image, "--model", model, "-o", tmp_path).error
     assert image.read_bytes() == before
 
 

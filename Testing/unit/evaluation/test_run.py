@@ -7,10 +7,12 @@ import torch
 from hrseg.data_list import read_data_list
 from hrseg.errors import InputError, OutputError
 from hrseg.evaluation import run
-from hrseg.image import LabelMap
+from hrseg.geometry import Grid
+from hrseg.image import LabelMap, write_image
 from hrseg.methods import Result
 from hrseg.model_file import load_header, load_model
-from training_helpers import LABEL, scene, write_case, write_data, write_model
+from hrseg.prompts import RegionBox
+from training_helpers import LABEL, scene, write_case, write_data, write_list, write_model
 
 CPU = torch.device("cpu")
 
@@ -84,6 +86,81 @@ def test_objects_are_counted_if_wanted(tmp_path, model, oracle):
     metrics = run.evaluate_model(model, data, "validation", tmp_path, CPU, count_objects=True)
     assert metrics["by_label"]["ball"]["object_f1"] == 1
     assert metrics["by_label"]["cube"]["object_f1"] == 0
+
+
+class Counter:
+    """Finds a square and a bar that touch at a corner, and may number them by boxes."""
+
+    def __init__(self, model, takes_boxes, boxes):
+        self.model = model
+        self.takes_boxes = takes_boxes
+        self.boxes = [RegionBox(np.zeros(3), np.ones(3), np.eye(3))] * boxes
+
+    def segment(self, image, options, conditions):
+        instances = np.zeros(image.grid.shape, np.uint16)
+        instances[0, 2:5, 2:5] = 1
+        instances[0, 5:7, 5:9] = 2
+        return Result(
+            LabelMap((instances > 0).astype(np.uint8), image.grid),
+            LABEL[:1],
+            boxes=self.boxes,
+            instances=instances if options.instances else None,
+        )
+
+
+@pytest.fixture
+def nuclei(tmp_path):
+    """Three objects of 9, 8 and 4 pixels, numbered, in one 2D image; a model for them."""
+    truth = np.zeros((1, 12, 12), np.uint16)
+    truth[0, 2:5, 2:5], truth[0, 5:7, 5:9], truth[0, 10:, 10:] = 300, 7, 8
+    for name, array in (("image", np.arange(144, dtype=np.uint8).reshape(1, 12, 12)), ("truth", truth)):
+        write_image(tmp_path / f"{name}.nrrd", array, Grid.from_spacing(array.shape))
+    row = {"image": "image.nrrd", "label": "truth.nrrd"}
+    content = {"name": "nuclei", "labels": {"1": "ball"}, "label_above": 0, "test": [row]}
+    path = write_model(
+        tmp_path / "nuclei.safetensors",
+        labels=LABEL[:1],
+        dimension=2,
+        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
+        inference={"window": [16, 16]},
+    )
+    return load_model(path), write_list(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("takes_boxes", "boxes", "ap50", "f1"),
+    [
+        # Two of three are matched.
+        (True, 2, 2 / 3, 4 / 5),
+        # One component of 17 pixels shares 9 with the first object, which is more than half: one match of 3 and 1.
+        (False, 0, 1 / 3, 2 / 4),
+        # So it is where all was left to the coarse network.
+        (True, 0, 1 / 3, 2 / 4),
+    ],
+)
+def test_instances(tmp_path, monkeypatch, nuclei, takes_boxes, boxes, ap50, f1):
+    model, data = nuclei
+    monkeypatch.setattr(run, "method_of", lambda model: Counter(model, takes_boxes, boxes))
+    metrics = run.evaluate_model(model, read_data_list(data), "test", tmp_path / "out", CPU, instances=True)
+    assert metrics["mean"]["instance_ap50"] == pytest.approx(ap50)
+    assert metrics["cases"][0]["labels"]["ball"]["instance_f1"] == pytest.approx(f1)
+    assert metrics["cases"][0]["labels"]["ball"]["instances_truth"] == 3
+    metrics = run.evaluate_model(model, read_data_list(data), "test", tmp_path / "out", CPU)
+    assert "instance_ap50" not in metrics["mean"]
+
+
+def test_instances_need_a_model_with_one_label(tmp_path, model, oracle):
+    data = read_data_list(write_data(tmp_path))
+    with pytest.raises(InputError, match='The model "tiny" has 2 labels; instances can be matched for one label only'):
+        run.evaluate_model(model, data, "test", tmp_path / "out", CPU, instances=True)
+
+
+def test_instances_need_a_list_that_numbers_them(tmp_path, nuclei):
+    model, path = nuclei
+    content = json.loads(path.read_text()) | {"label_above": None, "labels": {"7": "ball", "8": "b", "300": "c"}}
+    data = read_data_list(write_list(tmp_path, content))
+    with pytest.raises(InputError, match=r'(?s)"nuclei" cannot be used.*case "image".*has no instances'):
+        run.evaluate_model(model, data, "test", tmp_path / "out", CPU, instances=True)
 
 
 def test_a_real_model(tmp_path, model):

@@ -1,0 +1,252 @@
+"""Inference of the cascade: the coarse network proposes boxes, the fine network segments their crops, all is joined."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes, share
+from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities, sides_of
+from hrseg.crop_cascade.merging import Canvas, Region, cut
+from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
+from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.errors import ModelError
+from hrseg.geometry import Box
+from hrseg.image import Image
+from hrseg.instances import instances_of
+from hrseg.label_assembly import assemble
+from hrseg.memory import activation_peak, cpu_network_bytes
+from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.model_file import Header, Model
+from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.prompts import RegionBox
+from hrseg.runtime import CPU, Run, halvings, with_fallback
+
+if TYPE_CHECKING:
+    from hrseg.training.task import Task
+
+#: Objects that a memory forecast expects where nobody drew them.
+_EXPECTED = 32
+
+
+class CropCascade(Method):
+    """Segment-then-Segment: two networks of a small input size, the second one on crops at full resolution."""
+
+    name = "crop_cascade"
+    title = "Segment-then-Segment"
+    takes_boxes = True
+    NetworkSettings = NetworkSettings
+    InferenceSettings = InferenceSettings
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self._settings = settings(InferenceSettings, model.header.inference, model.header.name)
+        self._sides = sides_of(self._settings)
+
+    @classmethod
+    def build(cls, header: Header) -> nn.Module:
+        """See :meth:`Method.build`."""
+        network = settings(NetworkSettings, header.network, header.name)
+        inference = settings(InferenceSettings, header.inference, header.name)
+        problem = _problem(network, inference, header)
+        if problem:
+            raise ModelError(f'The settings of the model "{header.name}" do not fit its method: {problem}.')
+        built = [
+            n.build(header.dimension, len(header.channels), header.classes) for n in (network.coarse, network.fine)
+        ]
+        return CascadeNetwork(*built)
+
+    def segment(self, image: Image, options: Options, run: Run) -> Result:
+        """See :meth:`Method.segment`."""
+        with run.stage("preparing"):
+            prepared = prepare(image, self.model.header, run.budget_on(CPU))
+        objects = self._drawn(image, prepared, options, run)
+        coarse = None
+        if options.propose:
+            coarse = self._coarse(prepared, run)
+            if self._settings.coarse_only:
+                return self._result(image, prepared, self._whole(coarse), [], options, run, run.device)
+            objects += self._proposed(coarse, prepared, objects, run)
+        device, canvas = self._fine(prepared, objects, coarse, options, run)
+        return self._result(image, prepared, canvas, objects, options, run, device)
+
+    def forecast(self, image: Image, options: Options, device: torch.device) -> int:
+        """See :meth:`Method.forecast`."""
+        image = check(image, self.model.header)
+        _, _, subject, grid = locate(image, self.model.header.preprocessing)
+        count = len(options.boxes) + _EXPECTED * options.propose
+        batch = min(self._settings.batch, count)
+        stages = [self._fine_bytes(image, options, device, batch, count)]
+        if options.propose:
+            stages.append(self._coarse_bytes(math.prod(grid.shape), device))
+        if device.type != "cpu":
+            return max(stages)
+        return max(preparing_bytes(image, subject, grid), 4 * len(self.model.header.channels) * grid.size + max(stages))
+
+    @classmethod
+    def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
+        """See :meth:`Method.training_tasks`."""
+        from hrseg.crop_cascade.training import cascade_tasks
+
+        return cascade_tasks(header, settings)
+
+    def _drawn(self, image: Image, prepared: Prepared, options: Options, run: Run) -> list[ObjectBox]:
+        objects = []
+        for box in options.boxes:
+            _, notice = box.voxels(image.grid)
+            if notice:
+                run.notice(notice)
+            tight = box.hull(prepared.grid).clip(prepared.grid.shape)
+            if not tight.size:
+                run.notice(f'There is nothing but background in the box "{box.name}".')
+                continue
+            region = Region(tight, box.inside(prepared.grid, tight))
+            objects.append(ObjectBox(tight, self._crop(tight, prepared), region, box))
+        return objects
+
+    def _crop(self, tight: Box, prepared: Prepared) -> Box:
+        return crop_around(tight, self._settings, prepared.grid.spacing)
+
+    def _coarse(self, prepared: Prepared, run: Run) -> Coarse:
+        def cost(device: torch.device, _: int) -> int:
+            return self._coarse_bytes(prepared.grid.size, device)
+
+        def work(device: torch.device, _: int) -> Coarse:
+            network = self._part("coarse").to(device)
+            with run.stage("coarse"):
+                return coarse_pass(network, prepared.array, self._settings, device)
+
+        return with_fallback(run, [1], cost, work, held=prepared.array.nbytes)
+
+    def _proposed(self, coarse: Coarse, prepared: Prepared, drawn: list[ObjectBox], run: Run) -> list[ObjectBox]:
+        """Objects of the coarse mask but those where an expert has drawn a box."""
+        with run.stage("boxes"):
+            threshold = 0.5 if self._settings.published else self._settings.threshold
+            found = object_boxes(coarse.mask(threshold), self._settings, prepared.grid.spacing)
+        if not found:
+            run.notice("The coarse network found no object.")
+        return [entry for entry in found if all(share(entry.tight, other.tight) <= JOIN for other in drawn)]
+
+    def _fine(
+        self, prepared: Prepared, objects: list[ObjectBox], coarse: Coarse | None, options: Options, run: Run
+    ) -> tuple[torch.device, Canvas]:
+        """The crops of all objects, segmented and on one canvas."""
+        s = self._settings
+        closely, others = objects[: s.most], objects[s.most :]
+        if others:
+            run.notice(f"There are {len(objects)} objects; the smallest {len(others)} have the coarse result.")
+
+        def cost(device: torch.device, batch: int) -> int:
+            return self._fine_bytes(prepared, options, device, batch, len(closely))
+
+        def work(device: torch.device, batch: int) -> tuple[torch.device, Canvas]:
+            network = self._part("fine").to(device)
+            canvas = self._canvas(prepared)
+            with run.stage("crops", max(1, len(closely))) as advance:
+                for start in range(0, len(closely), batch):
+                    part = closely[start : start + batch]
+                    crops = [cut(prepared.array, o.crop, self._sides, nearest=s.published) for o in part]
+                    for entry, values in zip(part, probabilities(network, crops, device), strict=True):
+                        if torch.isfinite(values).all():
+                            canvas.add(entry.crop, values, entry.region)
+                        else:
+                            failed.append(entry)
+                    advance(len(part))
+            return device, canvas
+
+        failed: list[ObjectBox] = []
+        device, canvas = with_fallback(run, halvings(min(s.batch, max(1, len(closely)))), cost, work)
+        if failed:
+            run.notice(f"The fine network failed in {len(failed)} crops; they have the coarse result.")
+        for entry in [*others, *failed]:
+            coarse = coarse or self._coarse(prepared, run)
+            box = entry.tight.clip(prepared.grid.shape)
+            canvas.add(box, coarse.at(box), entry.region)
+        return device, canvas
+
+    def _canvas(self, prepared: Prepared) -> Canvas:
+        merge = "or" if self._settings.published else self._settings.merge
+        return Canvas(self.model.header.classes, prepared.grid.shape, merge)
+
+    def _whole(self, coarse: Coarse) -> Canvas:
+        """The coarse result as the only crop."""
+        canvas = Canvas(self.model.header.classes, coarse.shape, "or" if coarse.nearest else "max")
+        canvas.add(Box.whole(coarse.shape), coarse.probability)
+        return canvas
+
+    def _result(
+        self,
+        image: Image,
+        prepared: Prepared,
+        canvas: Canvas,
+        objects: list[ObjectBox],
+        options: Options,
+        run: Run,
+        device: torch.device,
+    ) -> Result:
+        header = self.model.header
+        boxes = [
+            entry.drawn or RegionBox.of_voxels(entry.tight, prepared.grid, f"object {number}")
+            for number, entry in enumerate(objects, 1)
+        ]
+        with run.stage("joining"):
+            keep = options.keep_probability
+            assembly = assemble(canvas.slabs(), prepared, header.classes, keep_probability=keep)
+            labels = assembly.labels()
+            instances = instances_of(labels, image.grid, boxes) if options.instances else None
+        probability = assembly.probability()
+        return result_of(labels, image.grid, header, run, device, probability, boxes=boxes, instances=instances)
+
+    def _coarse_bytes(self, voxels: int, device: torch.device) -> int:
+        """Bytes of the coarse pass over a working grid, the prepared image not counted."""
+        network = self._network_bytes("coarse", device, 1)
+        # The foreground's probability at full size, the mask, and the numbers of its components.
+        return network if device.type != "cpu" else network + 12 * voxels
+
+    def _fine_bytes(
+        self, image: Image | Prepared, options: Options, device: torch.device, batch: int, count: int
+    ) -> int:
+        network = self._network_bytes("fine", device, batch)
+        if device.type != "cpu":
+            return network
+        header, grid = self.model.header, image.grid
+        crops = 4 * count * header.classes * math.prod(self._sides)
+        plane = 16 * 4 * (header.classes + 2) * math.prod(grid.shape[1:])
+        kept = grid.size * (1 + 4 * len(header.labels) * options.keep_probability + 6 * options.instances)
+        return network + crops + plane + kept
+
+    def _network_bytes(self, part: str, device: torch.device, batch: int) -> int:
+        activations = int(self._bytes_per_voxel[part] * batch * math.prod(self._sides))
+        if device.type == "cpu":
+            return cpu_network_bytes(activations)
+        weights = sum(p.numel() for p in self._part(part).parameters())
+        return int(activations * 1.2 + 4 * weights)
+
+    @cached_property
+    def _bytes_per_voxel(self) -> dict[str, float]:
+        """Bytes of activations per voxel of either network's input, found in a small one."""
+        return {part: self._activations(part) for part in ("coarse", "fine")}
+
+    def _part(self, name: str) -> nn.Module:
+        """The ``coarse`` or the ``fine`` network."""
+        return self.model.network.get_submodule(name)
+
+    def _activations(self, part: str) -> float:
+        header, network = self.model.header, self._part(part)
+        multiple = getattr(settings(NetworkSettings, header.network, header.name), part).multiple
+        sides = [max(multiple, 16)] * header.dimension
+        crop = torch.zeros(1, len(header.channels), *sides, device=next(network.parameters()).device)
+        return activation_peak(lambda: network(crop).softmax(dim=1)) / math.prod(sides)
+
+
+def _problem(network: NetworkSettings, inference: InferenceSettings, header: Header) -> str | None:
+    multiple = math.lcm(network.coarse.multiple, network.fine.multiple)
+    if len(inference.size) != header.dimension or any(side % multiple for side in inference.size):
+        return f"the size {inference.size} must have {header.dimension} sides that are multiples of {multiple}"
+    if inference.published and header.classes > 2:
+        return f'the variant "{inference.variant}" knows one label, not {header.classes - 1}'
+    return None
