@@ -5,7 +5,7 @@ r"""The cascade against the plain network, ours and as published, over input siz
 
 A row is VARIANT:SIZE:SEED, or cascade:SIZE:SEED:NETWORK for one of MONAI's networks. Each is trained with the recipe's
 profile and scored on the test part, once as the cascade and once with its coarse network alone (plain); what exists in
-the output folder is not done again.
+the output folder is not done again. In the end it prints a table of all rows in the folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pathlib import Path
 import torch
 
 from hrseg.data_list import DataList, read_data_list
+from hrseg.evaluation.compare import compare
 from hrseg.evaluation.run import evaluate_model
+from hrseg.evaluation.summary import read_metrics
 from hrseg.model_file import Model, load_model
 from hrseg.training.loop import TrainingOptions, train
 from hrseg.training.recipe import Recipe, read_recipe
@@ -54,6 +56,23 @@ def run_row(base: Recipe, data: DataList, row: str, folder: Path, options: Train
             )
 
 
+def print_table(folder: Path) -> None:
+    """All rows of the folder, with the paired gain of each cascade over its own coarse network."""
+    scores = ["dice", "iou", "precision", "recall"]
+    columns = ["row", "plain Dice", "gain (95 % interval)", "better", *scores, "s plain", "s"]
+    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
+    for path in sorted(folder.glob("*-*plain/metrics.json")):
+        name = path.parent.name.removesuffix("-paper_plain").removesuffix("-plain")
+        plain, full = read_metrics(path), read_metrics(folder / f"{name}-{name.split('-')[0]}" / "metrics.json")
+        mean, gain = full["mean"], compare(plain, full).overall
+        assert gain
+        numbers = [f"{100 * mean[key]:.1f} ± {100 * full['std'][key]:.1f}" for key in scores]
+        base = f"{100 * plain['mean']['dice']:.1f} ± {100 * plain['std']['dice']:.1f}"
+        interval = f"{100 * gain.difference:+.1f} ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
+        seconds = [f"{m['cost']['seconds_mean']:.3f}" for m in (plain, full)]
+        print("| " + " | ".join([name, base, interval, f"{100 * gain.better:.0f} %", *numbers, *seconds]) + " |")
+
+
 def _variant(model: Model, variant: str) -> Model:
     inference = {**model.header.inference, "variant": variant}
     return Model(model.header.model_copy(update={"inference": inference}), model.network)
@@ -63,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="nuclei, polyp ...: recipes/NAME-crop-cascade.yaml")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", required=True)
+    parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--threads", type=int)
@@ -76,6 +95,7 @@ def main() -> None:
     options = TrainingOptions(profile=arguments.profile, accelerator="cpu", workers=0)
     for row in arguments.rows:
         run_row(base, read_data_list(arguments.data), row, folder, options)
+    print_table(folder)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from hrseg.crop_cascade.merging import Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.errors import ModelError
-from hrseg.geometry import Box
+from hrseg.geometry import Box, Grid
 from hrseg.image import Image
 from hrseg.instances import instances_of
 from hrseg.label_assembly import assemble
@@ -189,10 +189,7 @@ class CropCascade(Method):
         device: torch.device,
     ) -> Result:
         header = self.model.header
-        boxes = [
-            entry.drawn or RegionBox.of_voxels(entry.tight, prepared.grid, f"object {number}")
-            for number, entry in enumerate(objects, 1)
-        ]
+        boxes = [entry.drawn or self._as_box(entry.tight, prepared.grid, n) for n, entry in enumerate(objects, 1)]
         with run.stage("joining"):
             keep = options.keep_probability
             assembly = assemble(canvas.slabs(), prepared, header.classes, keep_probability=keep)
@@ -200,6 +197,11 @@ class CropCascade(Method):
             instances = instances_of(labels, image.grid, boxes) if options.instances else None
         probability = assembly.probability()
         return result_of(labels, image.grid, header, run, device, probability, boxes=boxes, instances=instances)
+
+    def _as_box(self, tight: Box, grid: Grid, number: int) -> RegionBox:
+        """A proposed box for a person to edit: wider by a coarse voxel, which is how well the object's end is known."""
+        margin = [-(-n // side) if n > 1 else 0 for n, side in zip(grid.shape, self._sides, strict=True)]
+        return RegionBox.of_voxels(tight.expand(margin).clip(grid.shape), grid, f"object {number}")
 
     def _coarse_bytes(self, voxels: int, device: torch.device) -> int:
         """Bytes of the coarse pass over a working grid, the prepared image not counted."""

@@ -104,6 +104,8 @@ def train(
     trained: dict[str, nn.Module] = {}
     steps = 0
     for task in tasks:
+        # Before fresh weights are made; for each stage, so that one resumed alone has the same.
+        lightning.seed_everything(options.seed, verbose=False)
         network, cases = task.begin(trained, training)
         share = task.settings.steps / sum(other.settings.steps for other in tasks)
         stage = _Stage(task, folder.stage(task.name), recipe.name, share)
@@ -144,7 +146,6 @@ class _Stage:
         callbacks: Sequence[Callback],
     ) -> tuple[lightning.Trainer, History]:
         """Trains ``network``, which has the weights of the best validation in the end."""
-        lightning.seed_everything(options.seed, verbose=False)
         module = SegmentationModule(network, self.task, training, validation, options.seed, options.workers)
         history = History(self.folder.path, f"{self.title} {self.task.name}".strip())
         minutes = options.max_minutes and options.max_minutes * self.share

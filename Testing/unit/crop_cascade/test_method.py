@@ -1,0 +1,528 @@
+"""The cascade with stand-in networks that threshold the grey value, so that what they should find is known."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrseg.crop_cascade.coarse import coarse_pass
+from hrseg.crop_cascade.method import CropCascade
+from hrseg.crop_cascade.network import CascadeNetwork
+from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.errors import Cancelled, InputError, ModelError
+from hrseg.geometry import Box, Grid
+from hrseg.image import Image
+from hrseg.labels import Label
+from hrseg.methods import Options, Result, method_of
+from hrseg.model_file import Header, Intensity, Model, Preprocessing
+from hrseg.prompts import RegionBox
+from hrseg.runtime import CPU, Run
+
+LABELS = [Label(1, "nucleus", (200, 0, 0)), Label(2, "core", (0, 0, 200))]
+#: A working image is the network's input at this side: then neither the coarse pass nor crops are resized.
+SIDE = 32
+WIDE = (1, 64, 96)
+
+
+class Above(nn.Module):
+    """Sure of label n where the prepared grey value is above the n-th level; keeps the shapes of its inputs.
+
+    The memory forecast's own input, all zero, does not count.
+    """
+
+    def __init__(self, *levels: float) -> None:
+        super().__init__()
+        self.levels = levels
+        self.unused = nn.Parameter(torch.zeros(1))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.any():
+            self.seen.append(tuple(x.shape))
+        grey = x.mean(dim=1, keepdim=True)
+        steps = [torch.zeros_like(grey), *(40 * (grey - level) for level in self.levels)]
+        return torch.cat(steps, dim=1).cumsum(dim=1)
+
+
+class Refuses(nn.Module):
+    """Must not be called, but by the memory forecast, whose input is all zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not x.any(), "this network is not needed"
+        return torch.cat([x[:, :1], x[:, :1]], dim=1)
+
+
+class FailsOnBright(Above):
+    """NaN in crops with a voxel at full intensity."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        logits[x.flatten(1).amax(1) > 0.95] = float("nan")
+        return logits
+
+
+class Hungry(Above):
+    """Runs out of memory for more than ``most`` crops."""
+
+    most = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return super().forward(x)
+
+
+def header(dimension: int = 2, channels: int = 1, labels: int = 1, **inference: Any) -> Header:
+    return Header(
+        name="stand-in",
+        method="crop_cascade",
+        dimension=dimension,  # type: ignore[arg-type]
+        channels=["red", "green", "blue"][:channels],
+        labels=LABELS[:labels],
+        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=100)),
+        network={part: {"width": 2, "depth": 1} for part in ("coarse", "fine")},
+        inference={"size": [SIDE] * 2 if dimension == 2 else [16] * 3, **inference},
+    )
+
+
+def cascade(coarse: nn.Module | None = None, fine: nn.Module | None = None, **settings: Any) -> CropCascade:
+    """The coarse network sees any brightness, the fine one half of full intensity."""
+    network = CascadeNetwork(coarse or Above(0.1), fine or Above(0.5))
+    method = method_of(Model(header(**settings), network.eval()))
+    assert isinstance(method, CropCascade)
+    return method
+
+
+def scene(shape: tuple[int, int, int], *blocks: tuple[slice, ...], value: int = 100) -> NDArray[np.uint8]:
+    array = np.zeros(shape, np.uint8)
+    for block in blocks:
+        array[block] = value
+    return array
+
+
+def image(array: NDArray, spacing: Any = 1.0) -> Image:
+    array = array if array.ndim == 4 else array[None]
+    return Image(array, Grid.from_spacing(array.shape[1:], spacing), "scene")
+
+
+def segment(method: CropCascade, array: NDArray, *boxes: RegionBox, run: Run | None = None, **options: Any) -> Result:
+    return method.segment(image(array), Options(boxes=boxes, **options), run or Run())
+
+
+def drawn(array: NDArray, start: tuple[int, int, int], stop: tuple[int, int, int], name: str = "mine") -> RegionBox:
+    return RegionBox.of_voxels(Box(start, stop), Grid.from_spacing(array.shape[-3:]), name)
+
+
+def found(result: Result) -> NDArray:
+    return result.label_map.array
+
+
+FIVE = scene((1, 160, 160), *(np.s_[:, j : j + 8, i : i + 8] for j, i in ((8, 8), (8, 140), (76, 76), (140, 8))))
+FIVE[:, 140:150, 140:150] = 100
+
+
+# ---- segmenting ----
+
+
+@pytest.mark.parametrize("block", [np.s_[:, 30:40, 40:52], np.s_[:, :10, :9], np.s_[:, 54:, 90:], np.s_[:, 20:24, 88:]])
+def test_an_identity_network_gives_the_object_back(block: tuple[slice, ...]) -> None:
+    """Inside the image and at its borders; the image is not square."""
+    array = scene(WIDE, block)
+    result = segment(cascade(), array)
+    assert np.array_equal(found(result), array // 100)
+    assert result.notices == []
+    (box,) = result.boxes
+    assert box.name == "object 1"
+    inside = box.inside(image(array).grid, Box.whole(WIDE))
+    assert inside[array > 0].all()
+
+
+def test_a_very_long_image() -> None:
+    array = scene((1, 24, 400), np.s_[:, 6:14, 20:34], np.s_[:, 4:12, 370:380])
+    assert np.array_equal(found(segment(cascade(), array)), array // 100)
+
+
+@pytest.mark.parametrize("block", [np.s_[8:14, 10:16, 20:27], np.s_[:5, 26:, :6]])
+@pytest.mark.parametrize("orientation", ["RAS", "LSP"])
+def test_a_volume(block: tuple[slice, ...], orientation: str) -> None:
+    volume = image(scene((24, 32, 40), block))
+    volume = volume.reoriented(volume.grid.reorientation(orientation))
+    result = cascade(dimension=3).segment(volume, Options(), Run())
+    assert np.array_equal(found(result), volume.array[0] // 100)
+    assert result.label_map.grid.matches(volume.grid)
+
+
+def test_a_volume_of_thick_slices() -> None:
+    array = scene((12, 40, 40), np.s_[5:7, 16:24, 14:22])
+    volume = image(array, (4.0, 1.0, 1.0))
+    fine = Above(0.5)
+    result = cascade(fine=fine, dimension=3, size=[16, 32, 32]).segment(volume, Options(), Run())
+    assert np.array_equal(found(result), array // 100)
+    assert result.boxes[0].inside(volume.grid, Box.whole(array.shape))[array > 0].all()
+    # More slices than there are: reflected ones.
+    assert fine.seen == [(1, 1, 16, 32, 32)]
+
+
+def test_a_long_object_in_thick_slices() -> None:
+    """Crops of 36 x 9 voxels are cubes of 36 mm; resizing them rounds the object's edges."""
+    array = scene((16, 64, 64), np.s_[6:10, 20:44, 24:40])
+    volume = image(array, (4.0, 1.0, 1.0))
+    mask = cascade(dimension=3).segment(volume, Options(), Run()).label_map.array
+    overlap = (mask & (array > 0)).sum()
+    assert 2 * overlap / (mask.sum() + (array > 0).sum()) > 0.85
+    assert np.flatnonzero(mask.any(axis=(1, 2))).tolist() == [6, 7, 8, 9]
+
+
+def test_a_colour_image_and_a_grey_one_for_a_colour_model() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52])
+    for channels in (np.stack([array] * 3), array):
+        coarse = Above(0.1)
+        assert np.array_equal(found(segment(cascade(coarse, channels=3), channels)), array // 100)
+        assert coarse.seen == [(1, 3, SIDE, SIDE)]
+
+
+def test_several_labels() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52], value=50)
+    array[:, 33:37, 44:48] = 100
+    fine = Above(0.25, 0.75)
+    result = segment(cascade(Above(0.1, 0.9), fine, labels=2), array, keep_probability=True)
+    assert np.array_equal(found(result), array // 50)
+    assert result.probability is not None
+    assert result.probability.shape == (2, *WIDE)
+    np.testing.assert_allclose(result.probability[1], array == 100, atol=1e-3)
+
+
+def test_an_object_larger_than_the_image_minus_padding_is_not_dropped_but_by_the_published_rules() -> None:
+    array = scene((1, 64, 64), np.s_[:, 2:62, 2:62])
+    mask = found(segment(cascade(), array))
+    overlap = (mask & (array > 0)).sum()
+    assert 2 * overlap / (mask.sum() + (array > 0).sum()) > 0.96
+    assert not found(segment(cascade(variant="paper"), array)).any()
+
+
+def test_nothing_found_is_an_empty_result_that_says_so() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52], value=5)
+    result = segment(cascade(fine=Refuses()), array, keep_probability=True, instances=True)
+    assert not found(result).any()
+    assert result.boxes == []
+    assert result.notices == ["The coarse network found no object."]
+    assert result.probability is not None
+    assert not result.probability.any()
+    assert result.instances is not None
+    assert not result.instances.any()
+
+
+def test_overlapping_objects_are_seen_in_one_crop() -> None:
+    """An angle, and a block that lies within its box."""
+    array = scene((1, SIDE, SIDE), np.s_[:, 4:20, 4:6], np.s_[:, 18:20, 4:20], np.s_[:, 8:14, 10:16])
+    fine = Above(0.5)
+    result = segment(cascade(fine=fine), array)
+    assert fine.seen == [(1, 1, SIDE, SIDE)]
+    (box,) = result.boxes
+    assert box.hull(image(array).grid) == Box((0, 4, 4), (1, 20, 20))
+    assert np.array_equal(found(result), array // 100)
+
+
+def test_stray_components_are_ignored() -> None:
+    array = scene((1, 128, 128), np.s_[:, 20:40, 20:40], np.s_[:, 110:113, 110:113])
+    result = segment(cascade(smallest=0.01), array)
+    assert len(result.boxes) == 1
+    assert found(result)[:, :64, :64].any()
+    assert not found(result)[:, 64:].any()
+    assert len(segment(cascade(smallest=0), array).boxes) == 2
+
+
+def test_too_many_objects_keep_the_coarse_result() -> None:
+    fine = Above(0.5)
+    result = segment(cascade(fine=fine, most=1), FIVE)
+    assert result.notices == ["There are 5 objects; the smallest 4 have the coarse result."]
+    assert len(result.boxes) == 5
+    assert [shape[0] for shape in fine.seen] == [1]
+    truth, labels = FIVE // 100, found(result)
+    largest = np.s_[:, 130:, 130:]
+    assert np.array_equal(labels[largest], truth[largest])
+    # Coarse pixels are 5 x 5, and the coarse network takes those that are bright in part.
+    rest = labels[:, :120] > 0
+    assert rest[truth[:, :120] > 0].all()
+    assert rest.sum() > truth[:, :120].sum()
+
+
+def test_crops_that_fail_keep_the_coarse_result() -> None:
+    array = scene(WIDE, np.s_[:, 10:20, 10:20])
+    array[:, 40:50, 80:90] = 80
+    result = segment(cascade(fine=FailsOnBright(0.5)), array)
+    assert len(result.notices) == 1
+    assert result.notices[0].startswith("The fine network failed in 1 crop")
+    labels = found(result)
+    assert np.array_equal(labels[:, 32:], array[:, 32:] // 80)
+    assert (labels[:, :32] > 0)[array[:, :32] > 0].all()
+    assert np.isin(labels, (0, 1)).all()
+
+
+def test_a_coarse_grid_of_work() -> None:
+    """At a spacing of 2 mm the objects are half as large; the result is on the image's own grid."""
+    array = scene(WIDE, np.s_[:, 20:36, 40:60])
+    preprocessing = Preprocessing(spacing=(2, 2, 2), intensity=Intensity(kind="window", low=0, high=100))
+    model = Model(
+        header().model_copy(update={"preprocessing": preprocessing}), CascadeNetwork(Above(0.1), Above(0.5)).eval()
+    )
+    result = CropCascade(model).segment(image(array), Options(), Run())
+    assert np.array_equal(found(result), array // 100)
+    assert result.boxes[0].inside(image(array).grid, Box.whole(WIDE))[array > 0].all()
+
+
+# ---- boxes drawn by hand ----
+
+
+def test_drawn_boxes_alone_need_no_coarse_network() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52], np.s_[:, 5:15, 5:15])
+    box = drawn(array, (0, 28, 44), (1, 42, 60))
+    result = segment(cascade(coarse=Refuses()), array, box, propose=False)
+    expected = np.zeros_like(array)
+    expected[:, 30:40, 44:52] = 1
+    assert np.array_equal(found(result), expected)
+    assert result.boxes == [box]
+    assert result.notices == []
+
+
+def test_a_turned_box_masks_the_result() -> None:
+    array = scene(WIDE, np.s_[:, 10:54, 20:76])
+    c = np.sqrt(0.5)
+    box = RegionBox(np.array([48, 32, 0]), np.array([14, 10, 3]), np.array([[c, -c, 0], [c, c, 0], [0, 0, 1]]))
+    result = segment(cascade(coarse=Refuses()), array, box, propose=False)
+    inside = box.inside(image(array).grid, Box.whole(WIDE))
+    assert 130 < inside.sum() < 220
+    assert np.array_equal(found(result) > 0, inside)
+
+
+def test_a_drawn_box_in_a_volume() -> None:
+    array = scene((24, 32, 40), np.s_[8:14, 10:16, 20:27])
+    box = drawn(array, (10, 9, 18), (16, 17, 29))
+    result = segment(cascade(coarse=Refuses(), dimension=3), array, box, propose=False)
+    assert np.array_equal(np.flatnonzero(found(result).any(axis=(1, 2))), np.arange(10, 14))
+
+
+def test_a_drawn_box_supersedes_what_is_proposed_there() -> None:
+    array = scene((1, 96, 96), np.s_[:, 10:24, 10:24], np.s_[:, 70:78, 70:78])
+    box = drawn(array, (0, 66, 66), (1, 82, 82))
+    result = segment(cascade(), array, box)
+    assert result.boxes[0] is box
+    (other,) = result.boxes[1:]
+    assert other.name == "object 2"
+    assert other.inside(image(array).grid, Box.whole(array.shape))[:, 10:24, 10:24].all()
+    assert np.array_equal(found(result), array // 100)
+
+
+def test_a_box_partly_outside_is_clipped_and_said() -> None:
+    array = scene(WIDE, np.s_[:, :10, :12])
+    result = segment(cascade(coarse=Refuses()), array, drawn(array, (0, -5, -5), (1, 20, 20)), propose=False)
+    assert result.notices == ['The box "mine" reaches outside the image and was clipped.']
+    assert np.array_equal(found(result), array // 100)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "problem"),
+    [((0, 70, 5), (1, 80, 20), "lies wholly outside"), ((0, 5, 5), (1, 6, 20), "covers less than two voxels")],
+)
+def test_boxes_that_cannot_be_used(start: Any, stop: Any, problem: str) -> None:
+    array = scene(WIDE, np.s_[:, :10, :12])
+    with pytest.raises(InputError, match=f'The box "mine" .*{problem}'):
+        segment(cascade(), array, drawn(array, start, stop), propose=False)
+
+
+def test_a_box_beside_the_subject() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52])
+    preprocessing = Preprocessing(
+        subject_above=5, subject_margin=1, intensity=Intensity(kind="window", low=0, high=100)
+    )
+    model = Model(header().model_copy(update={"preprocessing": preprocessing}), CascadeNetwork(Refuses(), Refuses()))
+    result = segment(CropCascade(model), array, drawn(array, (0, 2, 2), (1, 9, 9)), propose=False)
+    assert result.notices == ['There is nothing but background in the box "mine".']
+    assert not found(result).any()
+
+
+def test_no_boxes_and_no_proposals_find_nothing() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52])
+    result = segment(cascade(Refuses(), Refuses()), array, propose=False)
+    assert not found(result).any()
+    assert result.boxes == []
+
+
+# ---- what may be asked for ----
+
+
+def test_instances_are_numbered_like_the_boxes() -> None:
+    array = scene(WIDE, np.s_[:, 10:26, 10:26], np.s_[:, 40:50, 80:90])
+    box = drawn(array, (0, 38, 78), (1, 52, 92))
+    result = segment(cascade(), array, box, instances=True)
+    assert result.instances is not None
+    assert result.instances[0, 45, 85] == 1
+    assert result.instances[0, 18, 18] == 2
+    assert np.array_equal(result.instances > 0, array > 0)
+    assert segment(cascade(), array).instances is None
+
+
+def test_probability_is_nothing_outside_every_crop() -> None:
+    array = scene((1, 128, 128), np.s_[:, 20:30, 20:30], np.s_[:, 90:100, 90:92])
+    array[:, 60, 60] = 100
+    result = segment(cascade(smallest=0.004), array, keep_probability=True)
+    assert result.probability is not None
+    assert result.probability.shape == (1, 1, 128, 128)
+    np.testing.assert_allclose(result.probability[0, :, :64, :64][array[:, :64, :64] > 0][:100], 1, atol=1e-3)
+    assert result.probability[0, 0, 60, 60] == 0
+    assert segment(cascade(), array).probability is None
+
+
+# ---- chunks, cancelling, memory ----
+
+
+def test_batches_make_no_difference() -> None:
+    results, batches = [], []
+    for batch in (1, 2, 16):
+        fine = Above(0.5)
+        results.append(found(segment(cascade(fine=fine, batch=batch), FIVE)))
+        batches.append([shape[0] for shape in fine.seen])
+    assert batches == [[1] * 5, [2, 2, 1], [5]]
+    assert all(np.array_equal(labels, FIVE // 100) for labels in results)
+
+
+def test_cancel_between_batches() -> None:
+    cancel = threading.Event()
+    told: list[tuple[str, int, int]] = []
+
+    def progress(*step: Any) -> None:
+        told.append(step)
+        if step[:2] == ("crops", 2):
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        segment(cascade(batch=2), FIVE, run=Run(progress=progress, cancel=cancel))
+    assert [step for step in told if step[0] == "crops"] == [("crops", 0, 5), ("crops", 2, 5)]
+    assert "joining" not in [step[0] for step in told]
+
+
+def test_records() -> None:
+    run = Run()
+    result = segment(cascade(), FIVE, run=run)
+    assert list(result.seconds) == ["preparing", "coarse", "boxes", "crops", "joining", "total"]
+    assert result.device == "cpu"
+    assert result.peak_memory == max(result.stage_memory.values())
+
+
+def test_smaller_batches_where_memory_runs_out() -> None:
+    fine = Hungry(0.5)
+    result = segment(cascade(fine=fine), FIVE)
+    assert [shape[0] for shape in fine.seen] == [2, 2, 1]
+    assert result.notices == ["The memory of cpu does not suffice for large chunks; using smaller ones."]
+    assert np.array_equal(found(result), FIVE // 100)
+
+
+def test_smaller_batches_where_the_budget_is_small() -> None:
+    method = cascade(size=[256, 256])
+    array = image(FIVE)
+    one, all_five = (method._fine_bytes(array, Options(), CPU, batch, 5) for batch in (1, 5))
+    assert one < all_five
+    run = Run(memory_budget=one + 4 * FIVE.size)
+    result = method.segment(array, Options(), run)
+    assert result.notices == ["The memory of cpu does not suffice for large chunks; using smaller ones."]
+
+
+def test_failed_crops_count_once_though_memory_ran_out_after_them() -> None:
+    class Both(Above):
+        """Two crops are too many, but for the first batch, which fails in another way."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.seen and len(x) > 1:
+                raise torch.OutOfMemoryError("out of memory")
+            logits = super().forward(x)
+            logits[x.flatten(1).amax(1) > 0.95] = float("nan")
+            return logits
+
+    array = FIVE * np.uint8(1)
+    array[FIVE > 0] = 80
+    array[:, 140:150, 140:150] = 100
+    result = segment(cascade(fine=Both(0.5), batch=2), array)
+    assert [notice for notice in result.notices if "failed in 1 crop" in notice]
+
+
+def test_forecast() -> None:
+    array = image(FIVE)
+    one, four = (cascade(size=[256, 256], batch=batch).forecast(array, Options(), CPU) for batch in (1, 4))
+    assert 0 < one < four
+    box = drawn(FIVE, (0, 2, 2), (1, 20, 20))
+    alone = cascade(size=[256, 256]).forecast(array, Options(boxes=(box,), propose=False), CPU)
+    assert 0 < alone < four
+    plain, kept = (cascade().forecast(array, Options(keep_probability=keep), CPU) for keep in (False, True))
+    assert kept - plain == 4 * FIVE.size
+    cuda = torch.device("cuda")
+    assert 0 < cascade(batch=1).forecast(array, Options(), cuda) < cascade(batch=4).forecast(array, Options(), cuda)
+    with pytest.raises(InputError, match="is for 3D volumes"):
+        cascade(dimension=3).forecast(array, Options(), CPU)
+
+
+# ---- variants ----
+
+
+def test_plain_is_the_coarse_network_alone() -> None:
+    array = scene(WIDE, np.s_[:, 10:20, 10:20], np.s_[:, 41:49, 81:89])
+    coarse = Above(0.5)
+    result = segment(cascade(coarse, Refuses(), variant="plain"), array)
+    prepared = array[None].astype(np.float32) / 100
+    settings = InferenceSettings(size=[SIDE, SIDE], variant="plain")
+    assert np.array_equal(found(result), coarse_pass(coarse, prepared, settings, CPU).mask(0.5))
+    assert found(result)[0, 15, 15] == 1
+    assert result.boxes == []
+
+
+def test_plain_knows_several_labels() -> None:
+    array = scene((1, SIDE, SIDE), np.s_[:, 4:20, 4:20], value=50)
+    array[:, 8:12, 8:12] = 100
+    result = segment(cascade(Above(0.25, 0.75), Refuses(), labels=2, variant="plain"), array)
+    assert np.array_equal(found(result), array // 50)
+
+
+def test_published_plain_takes_and_repeats_single_pixels() -> None:
+    array = scene((1, 64, 64), np.s_[:, 11:20, 10:21])
+    result = segment(cascade(Above(0.5), Refuses(), variant="paper_plain"), array)
+    expected = (array[0, ::2, ::2] // 100).repeat(2, 0).repeat(2, 1)
+    assert np.array_equal(found(result)[0], expected)
+
+
+def test_the_published_cascade() -> None:
+    """Box 10 to 20, padded by 32 // 8 to 6 ... 24, resized to 32 and back by nearest neighbours, joined by OR."""
+    array = scene((1, 64, 64), np.s_[:, 10:20, 10:20])
+    array[:, 13:15, 16] = 0
+    result = segment(cascade(Above(0.5), Above(0.5), variant="paper"), array)
+    crop = torch.from_numpy(array[:, 6:24, 6:24].astype(np.float32))[None]
+    expected = np.zeros_like(array)
+    expected[:, 6:24, 6:24] = F.interpolate(F.interpolate(crop, (32, 32)), (18, 18))[0].numpy() / 100
+    assert np.array_equal(found(result), expected)
+    assert expected.any()
+
+
+# ---- settings ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"size": [33, 32]}, r"the size \[33, 32\] must have 2 sides that are multiples of 2"),
+        ({"size": [32, 32, 32]}, r"the size \[32, 32, 32\] must have 2 sides"),
+        ({"labels": 2, "variant": "paper"}, 'the variant "paper" knows one label, not 2'),
+        ({"variant": "best"}, "variant: Input should be 'cascade'"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ModelError, match=f'The settings of the model "stand-in" do not fit its method: {problem}'):
+        CropCascade.build(header(**settings))

@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hrseg.crop_cascade.network import CascadeNetwork
+from hrseg.crop_cascade.training import CoarseTask, FineTask, cascade_tasks
+from hrseg.data_list import read_data_list
+from hrseg.errors import Cancelled, ModelError
+from hrseg.geometry import Grid
+from hrseg.image import Image, write_image
+from hrseg.labels import Label
+from hrseg.methods import Options, method_class, method_of
+from hrseg.model_file import Header, Intensity, Preprocessing, load_header, load_model
+from hrseg.runtime import Run
+from hrseg.training import history
+from hrseg.training.loop import TrainingOptions, train
+from hrseg.training.recipe import Recipe, read_recipe
+from hrseg.training.task import TrainingCase
+
+#: No random change at all.
+STILL = {"rotation": [0], "scale": 0, "noise": 0, "blur": 0, "brightness": 0, "contrast": 0, "gamma": 0}
+#: Changes of place alone: image and label must still agree.
+MOVED = {**STILL, "rotation": [20], "scale": 0.2, "mirror": ["horizontal"]}
+NARROW = {"width": 2, "depth": 1}
+
+
+def header(dimension: int = 2, fine: dict[str, Any] = NARROW, **inference: Any) -> Header:
+    return Header(
+        name="tiny",
+        method="crop_cascade",
+        dimension=dimension,  # type: ignore[arg-type]
+        channels=["grey"],
+        labels=[Label(1, "object", (200, 0, 0))],
+        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=1)),
+        network={"coarse": NARROW, "fine": fine},
+        inference={"size": [16] * dimension, **inference},
+    )
+
+
+def tasks(head: Header | None = None, **settings: Any) -> list[Any]:
+    return cascade_tasks(head or header(), {"steps": 8, "augmentation": STILL, **settings})
+
+
+def case(name: str, shape: tuple[int, int, int], *blocks: tuple[slice, ...]) -> TrainingCase:
+    """The image is the label map."""
+    label = np.zeros(shape, np.uint8)
+    for block in blocks:
+        label[block] = 1
+    return TrainingCase(name, label[None].astype(np.float32), label, (True,), {})
+
+
+def ramp(name: str, side: int) -> TrainingCase:
+    """The image says where each pixel is: j + i / 1000. There is no object."""
+    j, i = np.indices((side, side))
+    image = (j + i / 1000)[None, None].astype(np.float32)
+    return TrainingCase(name, image, np.zeros((1, side, side), np.uint8), (True,), {})
+
+
+class Sees(nn.Module):
+    """Finds an object at fixed rows and columns of its input, whatever that is."""
+
+    def __init__(self, place: tuple[slice, slice]) -> None:
+        super().__init__()
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = torch.zeros(len(x), 2, *x.shape[2:])
+        logits[:, 0] = 10
+        logits[:, 1, *self.place] = 20
+        return logits
+
+
+def begun(task: Any, cases: list[TrainingCase], **trained: nn.Module) -> Any:
+    """The fine task, ready to sample."""
+    if isinstance(task, FineTask):
+        trained = {"coarse": method_class("crop_cascade").build(task.header).coarse, **trained}
+    task.begin(trained, cases)
+    return task
+
+
+def sample(task: Any, of: TrainingCase, seed: int = 0) -> dict[str, Tensor]:
+    return task.sample(of, np.random.RandomState(seed))
+
+
+# ---- stages ----
+
+
+def test_the_folds_come_first_then_the_coarse_network_and_the_fine_one() -> None:
+    stages = tasks(validation_every=3)
+    assert [task.name for task in stages] == ["fold0", "fold1", "coarse", "fine"]
+    assert [task.settings.steps for task in stages] == [4, 4, 8, 8]
+    assert [task.settings.validation_every for task in stages] == [4, 4, 3, 3]
+    assert [task.header.inference.get("variant") for task in stages] == ["plain"] * 3 + [None]
+
+
+def test_steps_of_each_stage() -> None:
+    stages = tasks(folds=3, fold_steps=2, fine_steps=5)
+    assert [task.settings.steps for task in stages] == [2, 2, 2, 8, 5]
+    assert [task.settings.steps for task in tasks(steps=1, folds=2)] == [1, 1, 1, 1]
+    assert [task.name for task in tasks(folds=0)] == ["coarse", "fine"]
+
+
+def test_the_published_variant_has_no_folds() -> None:
+    stages = tasks(header(variant="paper"))
+    assert [task.name for task in stages] == ["coarse", "fine"]
+    assert stages[0].header.inference["variant"] == "paper_plain"
+    assert stages[1].header.inference["variant"] == "paper"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"folds": 1}, 'The model "tiny" has folds: 1; .*: use 0 or 2'),
+        ({"folds": 11}, "folds: Input should be less than or equal to 10"),
+        ({"jitter": 2}, "jitter: Input should be less than or equal to 1"),
+        ({"proposals": 0.5}, "proposals: Extra inputs are not permitted"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ModelError, match=problem):
+        tasks(**settings)
+
+
+def test_weights_cannot_move_to_another_kind_of_network() -> None:
+    different = header(fine={"width": 4, "depth": 1})
+    with pytest.raises(ModelError, match='The networks of the model "tiny" differ, so transfer must be false'):
+        tasks(different)
+    assert len(tasks(different, transfer=False)) == 4
+
+
+def test_a_size_that_the_networks_cannot_take() -> None:
+    wrong = header(size=[17, 16])
+    with pytest.raises(ModelError, match=r"the size \[17, 16\] must have 2 sides that are multiples of 2"):
+        tasks(wrong)[0].begin({}, [])
+
+
+# ---- folds ----
+
+
+def test_a_fold_leaves_out_its_own_cases() -> None:
+    cases = [case(f"c{n}", (1, 20, 20), np.s_[:, 4:9, 4:9]) for n in range(5)]
+    seen = [[c.name for c in task.begin({}, cases)[1]] for task in tasks(folds=2)[:3]]
+    assert seen == [["c1", "c3"], ["c0", "c2", "c4"], ["c0", "c1", "c2", "c3", "c4"]]
+    seen = [[c.name for c in task.begin({}, cases)[1]] for task in tasks(folds=3)[:3]]
+    assert seen == [["c1", "c2", "c4"], ["c0", "c2", "c3"], ["c0", "c1", "c3", "c4"]]
+
+
+def test_boxes_are_proposed_by_the_network_that_did_not_see_the_case() -> None:
+    """Fold 0 finds its object at the upper left, fold 1 at the lower right."""
+    cases = [ramp(f"c{n}", 160) for n in range(4)]
+    first, second = Sees(np.s_[1:4, 2:4]), Sees(np.s_[12:15, 11:14])
+    task = begun(tasks(proposed=1.0)[-1], cases, fold0=first, fold1=second)
+    for number, of in enumerate(cases):
+        image = sample(task, of)["image"][0]
+        row, column = divmod(float(image.median()), 1)
+        # Pixels 10 to 40 and 20 to 40, or 120 to 150 and 110 to 140.
+        expected = (25, 30) if number % 2 == 0 else (135, 125)
+        assert (row, column * 1000) == pytest.approx(expected, abs=3)
+
+
+# ---- samples ----
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("variant", ["cascade", "paper"])
+@pytest.mark.parametrize("stage", [-2, -1], ids=["coarse", "fine"])
+def test_samples(dimension: int, variant: str, stage: int) -> None:
+    shape = (1, 40, 56) if dimension == 2 else (20, 28, 24)
+    of = case("c", shape, np.s_[:, 8:20, 9:22])
+    before = of.image.copy(), of.label.copy()
+    augmentation = MOVED if dimension == 2 else {**MOVED, "mirror": []}
+    task = begun(tasks(header(dimension, variant=variant), folds=0, augmentation=augmentation)[stage], [of])
+    one = sample(task, of, 3)
+    assert one["image"].shape == (1, *[16] * dimension)
+    assert one["image"].dtype == torch.float32
+    assert one["label"].shape == tuple([16] * dimension)
+    assert one["label"].dtype == torch.int64
+    assert one["annotated"].tolist() == [True]
+    again, other = sample(task, of, 3), sample(task, of, 4)
+    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert not torch.equal(one["image"], other["image"])
+    assert np.array_equal(of.image, before[0])
+    assert np.array_equal(of.label, before[1])
+
+
+@pytest.mark.parametrize("stage", [-2, -1], ids=["coarse", "fine"])
+@pytest.mark.parametrize(
+    ("shape", "block"),
+    [
+        ((1, 50, 70), np.s_[:, 10:30, 20:44]),
+        # Much larger than the network's input: shrunk in two steps.
+        ((1, 330, 250), np.s_[:, 40:230, 50:231]),
+        ((40, 90, 110), np.s_[5:33, 20:75, 10:70]),
+    ],
+)
+def test_image_and_label_move_together(stage: int, shape: tuple[int, int, int], block: tuple[slice, ...]) -> None:
+    of = case("c", shape, block)
+    dimension = 2 if shape[0] == 1 else 3
+    augmentation = MOVED if dimension == 2 else {**MOVED, "mirror": []}
+    task = begun(tasks(header(dimension), folds=0, augmentation=augmentation, empty=0)[stage], [of])
+    for seed in range(6):
+        found = sample(task, of, seed)
+        image, label = found["image"][0], found["label"]
+        assert label.any()
+        # Edges differ by the pixels in between.
+        assert ((image > 0.5) == (label > 0)).float().mean() > 0.93
+        assert image[label > 0].mean() > 0.9
+
+
+def test_without_changes_the_fine_sample_is_the_crop() -> None:
+    """An object of 8 x 8 in a crop of the network's own size, 16 x 16."""
+    of = case("c", (1, 48, 48), np.s_[:, 20:28, 22:30])
+    of.image[:] = np.random.default_rng(0).normal(size=of.image.shape)
+    task = begun(tasks(folds=0, empty=0, jitter=0)[-1], [of])
+    found = sample(task, of)
+    np.testing.assert_allclose(found["image"][0].numpy(), of.image[0, 0, 16:32, 18:34], atol=1e-5)
+    assert np.array_equal(found["label"].numpy(), of.label[0, 16:32, 18:34])
+
+
+def test_without_changes_the_coarse_sample_is_the_whole_image() -> None:
+    of = case("c", (1, 64, 48), np.s_[:, 16:32, 24:36])
+    task = begun(tasks(folds=0)[0], [of])
+    label = sample(task, of)["label"]
+    # A quarter and a third as large.
+    expected = torch.zeros(16, 16, dtype=torch.int64)
+    expected[4:8, 8:12] = 1
+    assert torch.equal(label, expected)
+
+
+def test_shares_of_true_proposed_and_empty_crops() -> None:
+    of = case("c", (1, 200, 200), np.s_[:, 90:98, 90:98])
+    # A proposal far from the object: pixels 12 to 37.
+    far = Sees(np.s_[1:3, 1:3])
+    for settings, expected in (
+        ({"proposed": 0.0, "empty": 0.0}, 1.0),
+        ({"proposed": 1.0, "empty": 0.0}, 0.0),
+        ({"proposed": 0.4, "empty": 0.0}, 0.6),
+    ):
+        task = begun(tasks(**settings)[-1], [of], fold0=far, fold1=far)
+        shown = np.mean([bool(sample(task, of, seed)["label"].any()) for seed in range(60)])
+        assert shown == pytest.approx(expected, abs=0.12 if 0 < expected < 1 else 0)
+
+
+def test_a_case_without_objects_has_samples() -> None:
+    of = case("c", (1, 30, 30))
+    for variant in ("cascade", "paper"):
+        task = begun(tasks(header(variant=variant), folds=0)[-1], [of])
+        assert not sample(task, of)["label"].any()
+
+
+def test_an_image_smaller_than_the_network_s_input() -> None:
+    of = case("c", (1, 10, 12), np.s_[:, 2:6, 3:7])
+    for stage in tasks(folds=0):
+        assert sample(begun(stage, [of]), of)["image"].shape == (1, 16, 16)
+
+
+def test_the_published_variant_samples_true_boxes_alone() -> None:
+    of = case("c", (1, 100, 100), np.s_[:, 35:65, 35:65])
+    elsewhere = Sees(np.s_[1:3, 1:3])
+    published = begun(
+        tasks(header(variant="paper"), empty=1.0, proposed=1.0)[-1], [of], fold0=elsewhere, fold1=elsewhere
+    )
+    assert all(sample(published, of, seed)["label"].any() for seed in range(30))
+    ours = begun(tasks(empty=1.0, folds=0)[-1], [of])
+    assert not all(sample(ours, of, seed)["label"].any() for seed in range(30))
+
+
+def test_the_published_variant_takes_the_whole_image_where_a_box_does_not_fit() -> None:
+    of = case("c", (1, 64, 64), np.s_[:, :, :64])
+    of.image[:] = np.arange(64)[:, None]
+    task = begun(tasks(header(variant="paper"))[-1], [of])
+    rows = sample(task, of)["image"][0].mean(dim=1)
+    assert rows[0] < 4
+    assert rows[-1] >= 58
+
+
+# ---- weights ----
+
+
+def test_the_fine_network_starts_from_the_coarse_one() -> None:
+    of = case("c", (1, 40, 40), np.s_[:, 8:20, 9:22])
+    coarse = method_class("crop_cascade").build(header()).coarse
+    before = {key: value.clone() for key, value in coarse.state_dict().items()}
+    for transfer in (True, False):
+        task = tasks(folds=0, transfer=transfer)[-1]
+        fine, cases = task.begin({"coarse": coarse}, [of])
+        assert cases == [of]
+        assert all(torch.equal(value, before[key]) for key, value in fine.state_dict().items()) == transfer
+        # It is a copy: training it does not change the coarse one.
+        with torch.no_grad():
+            for parameter in fine.parameters():
+                parameter += 1
+        assert all(torch.equal(value, before[key]) for key, value in coarse.state_dict().items())
+        whole = task.whole(fine)
+        assert isinstance(whole, CascadeNetwork)
+        assert whole.coarse is coarse
+        assert whole.fine is fine
+
+
+def test_a_coarse_stage_is_validated_as_the_coarse_network_alone() -> None:
+    task = tasks()[0]
+    assert isinstance(task, CoarseTask)
+    network, _ = task.begin({}, [])
+    whole = task.whole(network)
+    assert isinstance(whole, CascadeNetwork)
+    assert whole.coarse is network
+
+
+# ---- a whole run ----
+
+OPTIONS = TrainingOptions("cpu", "hrseg train ...", accelerator="cpu")
+
+
+def write_discs(folder: Path) -> Path:
+    """Noisy 2D images with a bright disc."""
+    rows: dict[str, list[dict[str, str]]] = {}
+    for split, numbers in {"training": range(3), "validation": range(3, 4), "test": range(4, 5)}.items():
+        for n in numbers:
+            rng = np.random.default_rng(n)
+            truth = disc(rng)
+            write_image(folder / f"{n}.nii", noisy(truth, rng), Grid.from_spacing(truth.shape))
+            write_image(folder / f"{n}-label.nii", truth, Grid.from_spacing(truth.shape))
+            rows.setdefault(split, []).append({"image": f"{n}.nii", "label": f"{n}-label.nii"})
+    path = folder / "list.json"
+    labels = {"0": "background", "1": "object"}
+    path.write_text(json.dumps({"name": "discs", "licence": "CC0", "labels": labels, **rows}), encoding="utf-8")
+    return path
+
+
+def disc(rng: np.random.Generator) -> NDArray[np.uint8]:
+    j, i = np.indices((40, 48))
+    middle = rng.integers(12, 28, 2)
+    return ((j - middle[0]) ** 2 + (i - middle[1]) ** 2 < 49)[None].astype(np.uint8)
+
+
+def noisy(truth: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.int16]:
+    return (rng.normal(40, 10, truth.shape) + 100 * truth).astype(np.int16)
+
+
+def recipe_content() -> dict[str, Any]:
+    content = header().model_dump(
+        mode="json", include={"name", "method", "dimension", "channels", "network", "inference"}
+    )
+    return {
+        **content,
+        "labels": [{"name": "object"}],
+        "preprocessing": {"intensity": {"kind": "window", "low": 0, "high": 200}},
+        "training": {
+            "steps": 3,
+            "fold_steps": 1,
+            "fine_steps": 4,
+            "validation_every": 2,
+            "batch_size": 2,
+            "precision": "32-true",
+            "warmup": 0,
+            "average": 0.5,
+        },
+    }
+
+
+class At(Callback):
+    """Interrupts after so many steps of all stages."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+class Steps(Callback):
+    """How many steps were made."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.count += 1
+
+
+@pytest.fixture(autouse=True)
+def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "draw_curves", lambda *args: None)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return read_data_list(write_discs(tmp_path_factory.mktemp("discs")))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, data: Any) -> Path:
+    output = tmp_path_factory.mktemp("run") / "a.safetensors"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "draw_curves", lambda *args: None)
+        train(Recipe.model_validate(recipe_content()), data, output, OPTIONS)
+    return output
+
+
+def test_a_run_gives_a_model_that_segments(finished: Path) -> None:
+    about = load_header(finished)
+    assert about.training.steps == 1 + 1 + 3 + 4
+    assert "variant" not in about.inference
+    folder = finished.with_suffix(".training")
+    for stage in ("fold0", "fold1", "coarse", "fine"):
+        assert {"last.ckpt", "best.ckpt", "metrics.csv"} <= {path.name for path in (folder / stage).iterdir()}
+    rng = np.random.default_rng(9)
+    image = noisy(disc(rng), rng)[None]
+    method = method_of(load_model(finished))
+    result = method.segment(Image(image, Grid.from_spacing(image.shape[1:])), Options(), Run())
+    assert result.label_map.array.shape == (1, 40, 48)
+
+
+def test_the_model_has_the_best_weights_of_both_stages(finished: Path) -> None:
+    state = load_model(finished).network.state_dict()
+    for stage in ("coarse", "fine"):
+        best = torch.load(finished.with_suffix(".training") / stage / "best.ckpt", weights_only=True)["state_dict"]
+        for key, value in best.items():
+            torch.testing.assert_close(state[key.replace("network", stage, 1)], value, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("stop", "left"), [(4, 6), (6, 4), (8, 2)], ids=["coarse", "between", "fine"])
+def test_a_run_interrupted_and_resumed_ends_like_one_that_was_not(
+    finished: Path, data: Any, tmp_path: Path, stop: int, left: int
+) -> None:
+    """Steps 1 and 2 are the folds', 3 to 5 the coarse network's, 6 to 9 the fine one's."""
+    output, recipe = tmp_path / "a.safetensors", Recipe.model_validate(recipe_content())
+    with pytest.raises(Cancelled, match="the same command with --resume goes on from the last validation"):
+        train(recipe, data, output, OPTIONS, [At(stop)])
+    steps = Steps()
+    train(recipe, data, output, replace(OPTIONS, resume=True), [steps])
+    assert steps.count == left
+    assert output.read_bytes() == finished.read_bytes()
+
+
+def test_a_recipe_that_does_not_fit(tmp_path: Path) -> None:
+    content = {**recipe_content(), "inference": {"size": [17, 17]}, "profiles": {"cpu": {}}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"the size \[17, 17\] must have 2 sides that are multiples of 2"):
+        read_recipe(tmp_path / "recipe.yaml", "cpu")
