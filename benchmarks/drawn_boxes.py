@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy import ndimage
 
 from hrseg.crop_cascade.boxes import components, jittered
 from hrseg.data_list import Case, read_case, read_data_list, read_instances
@@ -32,10 +32,9 @@ from hrseg.runtime import Run, choose_device
 def true_boxes(case: Case, truth: LabelMap) -> list[Box]:
     """Tight boxes of the true objects."""
     if case.label_above == 0:
-        numbers: NDArray = read_instances(case)
-        return [components(numbers == number)[0][0] for number in np.unique(numbers[numbers > 0])]
-    found = [box for value in np.unique(truth.array[truth.array > 0]) for box, _ in components(truth.array == value)]
-    return found
+        spans = [span for span in ndimage.find_objects(read_instances(case)) if span]
+        return [Box(as_shape([s.start for s in span]), as_shape([s.stop for s in span])) for span in spans]
+    return [box for value in np.unique(truth.array[truth.array > 0]) for box, _ in components(truth.array == value)]
 
 
 def drawn(box: Box, jitter: float, truth: LabelMap, rng: np.random.RandomState) -> RegionBox:

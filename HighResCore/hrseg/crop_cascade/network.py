@@ -119,11 +119,11 @@ def _without_counters(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.num_batches_tracked = None
-            module._register_load_state_dict_pre_hook(_drop_counter, with_module=True)
+            module._register_load_state_dict_pre_hook(_drop_counter)
     return network
 
 
-def _drop_counter(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _drop_counter(state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Batch norm adds a counter to weights that come without version notes, as a checkpoint's do."""
     state.pop(f"{prefix}num_batches_tracked", None)
 

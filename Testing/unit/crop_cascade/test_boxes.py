@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hrseg.crop_cascade.boxes import components, crop_around, jittered, object_boxes, paper_crop
+from hrseg.crop_cascade.boxes import (
+    components,
+    crop_around,
+    jittered,
+    object_boxes,
+    paper_crop,
+    paper_jittered,
+    share,
+)
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.geometry import Box
 
@@ -75,16 +83,55 @@ def test_stray_components_are_ignored_and_overlapping_boxes_joined() -> None:
     assert found.tight == Box((0, 10, 10), (1, 40, 40))
 
 
-def test_at_most_so_many_objects_are_kept() -> None:
-    two = mask((1, 64, 64), np.s_[:, 2:8, 2:8], np.s_[:, 30:50, 30:50])
-    (found,) = object_boxes(two, OURS.model_copy(update={"most": 1}), FLAT)
-    assert found.tight == Box((0, 30, 30), (1, 50, 50))
+def test_the_largest_box_comes_first_and_all_are_kept() -> None:
+    """Where there are too many is for inference to say. A bar has the largest box, though not the most voxels."""
+    blocks = np.s_[:, 2:8, 2:8], np.s_[:, 30:40, 30:40], np.s_[:, 44:60, 2:4], np.s_[:, 58:60, 4:18]
+    found = object_boxes(mask((1, 64, 64), *blocks), OURS.model_copy(update={"most": 1}), FLAT)
+    tight = [entry.tight for entry in found]
+    assert tight == [Box((0, 44, 2), (1, 60, 18)), Box((0, 30, 30), (1, 40, 40)), Box((0, 2, 2), (1, 8, 8))]
+    assert all(entry.drawn is None and entry.region is None for entry in found)
+
+
+@pytest.mark.parametrize("voxels", [15, 16])
+def test_components_below_the_least_are_ignored(voxels: int) -> None:
+    row = mask((1, 40, 40), np.s_[:, 5, 2 : 2 + voxels])
+    assert len(object_boxes(row, OURS, FLAT)) == (voxels == 16)
+    # A hundredth of 1,600 is 16; a tenth more is 17.
+    assert len(object_boxes(row, OURS.model_copy(update={"smallest": 0.011}), FLAT)) == 0
+
+
+def test_the_published_rules_ignore_nothing() -> None:
+    speck = mask((1, 64, 64), np.s_[:, 30:31, 20:21])
+    for variant in ("paper", "paper_plain"):
+        (found,) = object_boxes(speck, PAPER.model_copy(update={"variant": variant}), FLAT)
+        assert found.tight == Box((0, 30, 20), (1, 31, 21))
+        assert found.crop == Box((0, 26, 16), (1, 35, 25))
+    assert object_boxes(speck, OURS.model_copy(update={"variant": "plain"}), FLAT) == []
+
+
+def test_the_share_is_of_the_smaller_box() -> None:
+    large, small = Box((0, 0, 0), (1, 10, 10)), Box((0, 8, 0), (1, 12, 5))
+    assert share(large, small) == share(small, large) == 0.5
+    assert share(large, Box((0, 10, 0), (1, 12, 5))) == 0
+    assert share(large, Box((0, 3, 3), (1, 3, 9))) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_jitter_moves_each_face_by_at_most_its_share(seed: int) -> None:
     box = Box((0, 10, 20), (1, 30, 60))
     moved = jittered(box, 0.25, np.random.RandomState(seed))
-    assert np.abs(np.subtract(moved.start, box.start)).tolist() <= [0, 5, 10]
+    for face in ("start", "stop"):
+        assert (np.abs(np.subtract(getattr(moved, face), getattr(box, face))) <= [0, 5, 10]).all()
     assert min(moved.shape) >= 1
     assert jittered(box, 0.0, np.random.RandomState(seed)) == box
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_published_jitter_moves_start_and_sides_by_up_to_16_pixels(seed: int) -> None:
+    box = Box((0, 10, 20), (1, 30, 90))
+    moved = paper_jittered(box, np.random.RandomState(seed))
+    assert (np.abs(np.subtract(moved.start, box.start)) <= [0, 16, 16]).all()
+    assert (np.abs(np.subtract(moved.shape, box.shape)) <= [0, 16, 16]).all()
+    assert moved == paper_jittered(box, np.random.RandomState(seed))
+    # A side of 3 pixels may not vanish.
+    assert min(paper_jittered(Box((0, 0, 0), (1, 3, 3)), np.random.RandomState(seed)).shape) >= 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hrseg.crop_cascade.merging import Canvas, cut
+from hrseg.crop_cascade.merging import Canvas, Region, cut, cut_labels
 from hrseg.geometry import Box
 
 
@@ -63,3 +63,56 @@ def test_nearest_takes_single_voxels_and_the_default_averages() -> None:
     box = Box.whole((1, 1, 16))
     assert cut(stripes, box, (1, 1, 4), nearest=True).ravel().tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(cut(stripes, box, (1, 1, 4)).ravel()[1:3], 0.5, atol=1e-6)
+
+
+def test_published_resizing_is_that_of_torch() -> None:
+    values = torch.rand(1, 1, 29, 31)
+    box = Box((0, 3, 5), (1, 26, 30))
+    for sides in ((1, 16, 16), (1, 40, 48)):
+        expected = F.interpolate(values[:, :, 3:26, 5:30], sides[1:])[0]
+        np.testing.assert_array_equal(cut(values.numpy(), box, sides, nearest=True)[0], expected.numpy())
+        canvas = Canvas(2, (1, 29, 31), "or")
+        crop = torch.rand(1, *sides)
+        canvas.add(box, torch.cat([1 - crop, crop]))
+        pasted = F.interpolate((crop >= 0.5).float(), box.shape[1:])[0]
+        torch.testing.assert_close(joined(canvas)[1][box.slices], pasted[None])
+
+
+def test_of_a_shrunk_label_map_the_largest_area_counts() -> None:
+    row = np.array([1, 1, 0, 2, 2, 2, 0, 0, 1], np.uint8).reshape(1, 1, 9)
+    found = cut_labels(row, Box.whole((1, 1, 9)), (1, 1, 3))
+    assert found.dtype == np.uint8
+    assert found.ravel().tolist() == [1, 2, 0]
+    assert cut_labels(row, Box.whole((1, 1, 9)), (1, 1, 3), nearest=True).ravel().tolist() == [1, 2, 0]
+    assert cut_labels(row, Box((0, 0, 1), (1, 1, 7)), (1, 1, 3), nearest=True).ravel().tolist() == [1, 2, 2]
+
+
+def test_labels_are_reflected_like_the_image() -> None:
+    volume = np.random.default_rng(0).integers(0, 3, (5, 9, 8)).astype(np.uint8)
+    box = Box((-2, 3, -4), (6, 14, 12))
+    found = cut_labels(volume, box, box.shape)
+    assert np.array_equal(found, cut(volume[None].astype(np.float32), box, box.shape)[0])
+    assert np.array_equal(cut_labels(volume, box, box.shape, nearest=True), found)
+
+
+def test_cutting_gives_a_copy() -> None:
+    labels = np.zeros((1, 6, 6), np.uint8)
+    for box in (Box.whole((1, 6, 6)), Box((0, 2, 2), (1, 4, 4))):
+        cut_labels(labels, box, box.shape)[:] = 1
+        assert not labels.any()
+
+
+def test_only_a_region_is_taken_from_its_crop() -> None:
+    region = Region(Box((0, 1, 1), (1, 3, 4)), np.array([[[True, False, True], [True, True, False]]]))
+    for merge in ("mean", "max", "or"):
+        canvas = Canvas(2, (1, 4, 5), merge)  # type: ignore[arg-type]
+        canvas.add(Box((0, -1, 0), (1, 5, 6)), torch.tensor([0.1, 0.9]).view(2, 1, 1, 1).expand(2, 1, 6, 6), region)
+        found = joined(canvas)[1, 0] >= 0.5
+        assert found.int().tolist() == [[0] * 5, [0, 1, 0, 1, 0], [0, 1, 1, 0, 0], [0] * 5]
+
+
+def test_volumes_are_joined_slab_by_slab() -> None:
+    canvas = Canvas(2, (40, 3, 3), "max")
+    canvas.add(Box((10, 0, 0), (35, 3, 3)), torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 25, 3, 3))
+    assert [(start, slab.shape[1]) for start, slab in canvas.slabs()] == [(0, 16), (16, 16), (32, 8)]
+    assert np.flatnonzero(joined(canvas)[1, :, 0, 0]).tolist() == list(range(10, 35))

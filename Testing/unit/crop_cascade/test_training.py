@@ -61,9 +61,8 @@ def case(name: str, shape: tuple[int, int, int], *blocks: tuple[slice, ...]) -> 
 
 
 def ramp(name: str, side: int) -> TrainingCase:
-    """The image says where each pixel is: j + i / 1000. There is no object."""
-    j, i = np.indices((side, side))
-    image = (j + i / 1000)[None, None].astype(np.float32)
+    """The image says in which row each pixel is. There is no object."""
+    image = np.indices((side, side))[:1, None].astype(np.float32)
     return TrainingCase(name, image, np.zeros((1, side, side), np.uint8), (True,), {})
 
 
@@ -91,6 +90,12 @@ def begun(task: Any, cases: list[TrainingCase], **trained: nn.Module) -> Any:
 
 def sample(task: Any, of: TrainingCase, seed: int = 0) -> dict[str, Tensor]:
     return task.sample(of, np.random.RandomState(seed))
+
+
+def centre(values: Tensor) -> NDArray[np.float64]:
+    """Of mass, in voxels."""
+    weight = values.numpy().astype(float)
+    return (np.indices(weight.shape) * weight).reshape(weight.ndim, -1).sum(1) / weight.sum()
 
 
 # ---- stages ----
@@ -162,11 +167,8 @@ def test_boxes_are_proposed_by_the_network_that_did_not_see_the_case() -> None:
     first, second = Sees(np.s_[1:4, 2:4]), Sees(np.s_[12:15, 11:14])
     task = begun(tasks(proposed=1.0)[-1], cases, fold0=first, fold1=second)
     for number, of in enumerate(cases):
-        image = sample(task, of)["image"][0]
-        row, column = divmod(float(image.median()), 1)
-        # Pixels 10 to 40 and 20 to 40, or 120 to 150 and 110 to 140.
-        expected = (25, 30) if number % 2 == 0 else (135, 125)
-        assert (row, column * 1000) == pytest.approx(expected, abs=3)
+        # Rows 10 to 40, or 120 to 150.
+        assert sample(task, of)["image"].mean() == pytest.approx(25 if number % 2 == 0 else 135, abs=3)
 
 
 # ---- samples ----
@@ -209,13 +211,13 @@ def test_image_and_label_move_together(stage: int, shape: tuple[int, int, int], 
     dimension = 2 if shape[0] == 1 else 3
     augmentation = MOVED if dimension == 2 else {**MOVED, "mirror": []}
     task = begun(tasks(header(dimension), folds=0, augmentation=augmentation, empty=0)[stage], [of])
-    for seed in range(6):
-        found = sample(task, of, seed)
-        image, label = found["image"][0], found["label"]
-        assert label.any()
-        # Edges differ by the pixels in between.
-        assert ((image > 0.5) == (label > 0)).float().mean() > 0.93
-        assert image[label > 0].mean() > 0.9
+    samples = [sample(task, of, seed) for seed in range(8)]
+    apart = np.array([centre(found["image"][0]) - centre(found["label"]) for found in samples])
+    # A label is one or nothing at the edges, where the image has values in between.
+    assert np.abs(apart).max() < 0.8
+    assert np.abs(apart.mean(axis=0)).max() < 0.3
+    agreement = [((found["image"][0] > 0.5) == (found["label"] > 0)).float().mean() for found in samples]
+    assert min(agreement) > 0.85
 
 
 def test_without_changes_the_fine_sample_is_the_crop() -> None:
@@ -248,8 +250,8 @@ def test_shares_of_true_proposed_and_empty_crops() -> None:
         ({"proposed": 0.4, "empty": 0.0}, 0.6),
     ):
         task = begun(tasks(**settings)[-1], [of], fold0=far, fold1=far)
-        shown = np.mean([bool(sample(task, of, seed)["label"].any()) for seed in range(60)])
-        assert shown == pytest.approx(expected, abs=0.12 if 0 < expected < 1 else 0)
+        shown = np.mean([bool(sample(task, of, seed)["label"].any()) for seed in range(40)])
+        assert shown == pytest.approx(expected, abs=0.15 if 0 < expected < 1 else 0)
 
 
 def test_a_case_without_objects_has_samples() -> None:
@@ -432,18 +434,21 @@ def test_the_model_has_the_best_weights_of_both_stages(finished: Path) -> None:
             torch.testing.assert_close(state[key.replace("network", stage, 1)], value, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("stop", "left"), [(4, 6), (6, 4), (8, 2)], ids=["coarse", "between", "fine"])
+@pytest.mark.parametrize(("stop", "left"), [(5, 5), (6, 4), (8, 2)], ids=["coarse", "between", "fine"])
 def test_a_run_interrupted_and_resumed_ends_like_one_that_was_not(
     finished: Path, data: Any, tmp_path: Path, stop: int, left: int
 ) -> None:
-    """Steps 1 and 2 are the folds', 3 to 5 the coarse network's, 6 to 9 the fine one's."""
+    """Steps 1 and 2 are the folds', 3 to 5 the coarse network's, 6 to 9 the fine one's.
+
+    Every second step of a stage is validated and kept.
+    """
     output, recipe = tmp_path / "a.safetensors", Recipe.model_validate(recipe_content())
-    with pytest.raises(Cancelled, match="the same command with --resume goes on from the last validation"):
+    with pytest.raises(Cancelled):
         train(recipe, data, output, OPTIONS, [At(stop)])
     steps = Steps()
     train(recipe, data, output, replace(OPTIONS, resume=True), [steps])
-    assert steps.count == left
     assert output.read_bytes() == finished.read_bytes()
+    assert steps.count == left
 
 
 def test_a_recipe_that_does_not_fit(tmp_path: Path) -> None:

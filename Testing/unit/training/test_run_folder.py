@@ -40,3 +40,23 @@ def test_a_run_is_resumed_with_what_it_was_started_with(tmp_path, folder):
         folder.begin(recipe, data, 3, resume=True)
     folder.begin(recipe, data, 3, resume=False)
     folder.begin(recipe, data, 3, resume=True)
+
+
+def test_a_stage_without_a_name_has_the_folder_itself(folder):
+    assert folder.stage("").path == folder.path
+    assert folder.path.is_dir()
+
+
+def test_stages_have_folders_of_their_own(folder):
+    folder.path.mkdir()
+    stage = folder.stage("coarse")
+    assert stage.path == folder.path / "coarse"
+    assert stage.path.is_dir()
+    folder.check(resume=False)
+    stage.last.touch()
+    # A checkpoint of any stage makes it a run that can be resumed.
+    folder.check(resume=True)
+    with pytest.raises(InputError, match=r"a.training\" holds an earlier run"):
+        folder.check(resume=False)
+    assert "--resume" in folder.how_to_go_on()
+    assert folder.stage("coarse").last.exists()
