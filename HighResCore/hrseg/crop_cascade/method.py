@@ -143,9 +143,9 @@ class CropCascade(Method):
         def cost(device: torch.device, batch: int) -> int:
             return self._fine_bytes(prepared, options, device, batch, len(closely))
 
-        def work(device: torch.device, batch: int) -> tuple[torch.device, Canvas]:
+        def work(device: torch.device, batch: int) -> tuple[torch.device, Canvas, list[ObjectBox]]:
             network = self._part("fine").to(device)
-            canvas = self._canvas(prepared)
+            canvas, failed = self._canvas(prepared), list[ObjectBox]()
             with run.stage("crops", max(1, len(closely))) as advance:
                 for start in range(0, len(closely), batch):
                     part = closely[start : start + batch]
@@ -156,10 +156,9 @@ class CropCascade(Method):
                         else:
                             failed.append(entry)
                     advance(len(part))
-            return device, canvas
+            return device, canvas, failed
 
-        failed: list[ObjectBox] = []
-        device, canvas = with_fallback(run, halvings(min(s.batch, max(1, len(closely)))), cost, work)
+        device, canvas, failed = with_fallback(run, halvings(min(s.batch, max(1, len(closely)))), cost, work)
         if failed:
             run.notice(f"The fine network failed in {len(failed)} crops; they have the coarse result.")
         for entry in [*others, *failed]:
@@ -240,7 +239,8 @@ class CropCascade(Method):
     def _activations(self, part: str) -> float:
         header, network = self.model.header, self._part(part)
         multiple = getattr(settings(NetworkSettings, header.network, header.name), part).multiple
-        sides = [max(multiple, 16)] * header.dimension
+        # Twice as long along one axis: instance norm needs more than one voxel at the coarsest level.
+        sides = [2 * max(multiple, 16), *[max(multiple, 16)] * (header.dimension - 1)]
         crop = torch.zeros(1, len(header.channels), *sides, device=next(network.parameters()).device)
         return activation_peak(lambda: network(crop).softmax(dim=1)) / math.prod(sides)
 

@@ -108,7 +108,7 @@ def train(
         lightning.seed_everything(options.seed, verbose=False)
         network, cases = task.begin(trained, training)
         share = task.settings.steps / sum(other.settings.steps for other in tasks)
-        stage = _Stage(task, folder.stage(task.name), recipe.name, share)
+        stage = _Stage(task, folder, recipe.name, share)
         trainer, history = stage.run(network, cases, validation, options, callbacks)
         trained[task.name] = network
         steps += trainer.global_step
@@ -130,7 +130,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Stage:
-    """One task and where its checkpoints are; ``share`` is its part of the run's time."""
+    """One task and the folder of its run; ``share`` is its part of the run's time."""
 
     task: Task
     folder: RunFolder
@@ -147,14 +147,15 @@ class _Stage:
     ) -> tuple[lightning.Trainer, History]:
         """Trains ``network``, which has the weights of the best validation in the end."""
         module = SegmentationModule(network, self.task, training, validation, options.seed, options.workers)
-        history = History(self.folder.path, f"{self.title} {self.task.name}".strip())
+        folder = self.folder.stage(self.task.name)
+        history = History(folder.path, f"{self.title} {self.task.name}".strip())
         minutes = options.max_minutes and options.max_minutes * self.share
-        resume = options.resume and self.folder.last.exists()
+        resume = options.resume and folder.last.exists()
         with _quiet():
-            trainer = _trainer(self.task.settings, options, minutes, self.folder, [history, *callbacks])
+            trainer = _trainer(self.task.settings, options, minutes, folder, [history, *callbacks])
             with _interruptible(self.folder):
-                trainer.fit(module, ckpt_path=self.folder.last if resume else None, weights_only=True)
-        set_weights(network.cpu(), self.folder.best_weights())
+                trainer.fit(module, ckpt_path=folder.last if resume else None, weights_only=True)
+        set_weights(network.cpu(), folder.best_weights())
         network.eval()
         return trainer, history
 
@@ -166,9 +167,9 @@ def _trainer(
     folder: RunFolder,
     callbacks: Sequence[Callback],
 ) -> lightning.Trainer:
-    best = ModelCheckpoint(
-        folder.path, folder.best.stem, monitor="val_dice", mode="max", save_last=True, enable_version_counter=False
-    )
+    best = ModelCheckpoint(folder.path, folder.best.stem, monitor="val_dice", mode="max", enable_version_counter=False)
+    # One of its own, after the best: ``save_last`` would save it only where it is the best, too.
+    last = ModelCheckpoint(folder.path, folder.last.stem, enable_version_counter=False)
     average = [WeightAveraging(avg_fn=running_average(settings.average))] if settings.average else []
     limit = [TimeLimit(timedelta(minutes=minutes), verbose=False)] if minutes else []
     try:
@@ -183,7 +184,7 @@ def _trainer(
             use_distributed_sampler=False,
             gradient_clip_val=_GRADIENT_NORM,
             deterministic="warn",
-            callbacks=[*average, *limit, *callbacks, best],
+            callbacks=[*average, *limit, *callbacks, best, last],
             logger=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hrseg.crop_cascade.coarse import coarse_pass
 from hrseg.crop_cascade.method import CropCascade
-from hrseg.crop_cascade.network import CascadeNetwork
+from hrseg.crop_cascade.network import MONAI_NETWORKS, CascadeNetwork
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.errors import Cancelled, InputError, ModelError
 from hrseg.geometry import Box, Grid
@@ -470,6 +470,14 @@ def test_forecast() -> None:
     assert 0 < cascade(batch=1).forecast(array, Options(), cuda) < cascade(batch=4).forecast(array, Options(), cuda)
     with pytest.raises(InputError, match="is for 3D volumes"):
         cascade(dimension=3).forecast(array, Options(), CPU)
+
+
+@pytest.mark.parametrize("kind", ["unet", *MONAI_NETWORKS])
+def test_every_network_can_be_forecast_and_run(kind: str) -> None:
+    head = header().model_copy(update={"network": {"coarse": {"kind": kind}, "fine": {"width": 2}}})
+    method = method_of(Model(head, CropCascade.build(head).eval()))
+    assert method.forecast(image(FIVE), Options(), CPU) > 0
+    assert method.segment(image(FIVE), Options(), Run()).label_map.array.shape == FIVE.shape
 
 
 # ---- variants ----

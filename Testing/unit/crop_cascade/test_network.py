@@ -52,7 +52,7 @@ def used(head: Header) -> torch.nn.Module:
     """A network whose batch norm has seen a batch."""
     torch.manual_seed(0)
     network = method_class("crop_cascade").build(head)
-    x = torch.rand(2, 1, *[16] * head.dimension)
+    x = torch.rand(2, 1, *[32] * head.dimension)
     for part in ("coarse", "fine"):
         network.get_submodule(part).train()(x)
     return network.eval()
@@ -72,7 +72,7 @@ def test_a_model_file_gives_the_cascade_back(tmp_path: Path, coarse: dict[str, A
     model = load_model(tmp_path / "a.safetensors")
     assert model.header.network == head.network
     assert not model.network.training
-    x = torch.rand(1, 1, *[16] * dimension)
+    x = torch.rand(1, 1, *[32] * dimension)
     with torch.no_grad():
         for part in ("coarse", "fine"):
             torch.testing.assert_close(
