@@ -31,6 +31,20 @@ def tiny_header(**changes: Any) -> Header:
     return Header(**{**fields, **changes})
 
 
+def cascade_header(coarse: dict[str, Any], fine: dict[str, Any], dimension: int = 2, **inference: Any) -> Header:
+    """A grey cascade of one label with inputs of 16 voxels; ``inference`` adds to its settings."""
+    return Header(
+        name="tiny",
+        method="crop_cascade",
+        dimension=dimension,  # type: ignore[arg-type]
+        channels=["grey"],
+        labels=[Label(1, "object", (200, 0, 0))],
+        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=1)),
+        network={"coarse": coarse, "fine": fine},
+        inference={"size": [16] * dimension, **inference},
+    )
+
+
 def tiny_model(**changes: Any) -> Model:
     """A model with the same random weights at each call."""
     header = tiny_header(**changes)

@@ -187,16 +187,8 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         raise ModelError(
             f'The model "{path}" has values that are NaN or infinite in "{bad}"; train or download it again.'
         )
-    set_weights(network, tensors)
+    network.load_state_dict(tensors, assign=True)
     return Model(header, network.eval().requires_grad_(False))
-
-
-def set_weights(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Puts ``tensors``, all of the network's, in place of its weights."""
-    # With the network's own version notes, so that batch norm is not taken for an old one that lacks its counters.
-    state = network.state_dict()
-    state.update(tensors)
-    network.load_state_dict(state, assign=True)
 
 
 def save_model(path: str | os.PathLike[str], header: Header, network: nn.Module, *, half: bool = True) -> None:

@@ -21,7 +21,7 @@ from hrseg.data_list import DataList
 from hrseg.errors import Cancelled, InputError
 from hrseg.image import check_folder
 from hrseg.methods import method_class
-from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model, set_weights
+from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model
 from hrseg.runtime import Progress, no_progress
 from hrseg.training.averaging import running_average
 from hrseg.training.cases import ValidationCase, load_cases
@@ -155,7 +155,7 @@ class _Stage:
             trainer = _trainer(self.task.settings, options, minutes, folder, [history, *callbacks])
             with _interruptible(self.folder):
                 trainer.fit(module, ckpt_path=folder.last if resume else None, weights_only=True)
-        set_weights(network.cpu(), folder.best_weights())
+        network.cpu().load_state_dict(folder.best_weights())
         network.eval()
         return trainer, history
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from Testing.model_helpers import cascade_header
 
 from hrseg.crop_cascade.network import MONAI_NETWORKS, NetworkChoice, UNet
 from hrseg.errors import ModelError
-from hrseg.labels import Label
 from hrseg.methods import method_class
-from hrseg.model_file import Header, Intensity, Preprocessing, load_model, save_model
+from hrseg.model_file import Header, load_model, save_model
 from hrseg.model_header import read_tensor_table
 
 
@@ -35,19 +35,6 @@ def test_only_listed_networks_can_be_named() -> None:
         NetworkChoice(kind="os.system")  # type: ignore[arg-type]
 
 
-def header(coarse: dict[str, Any], fine: dict[str, Any], dimension: int = 2) -> Header:
-    return Header(
-        name="tiny",
-        method="crop_cascade",
-        dimension=dimension,  # type: ignore[arg-type]
-        channels=["grey"],
-        labels=[Label(1, "object", (200, 0, 0))],
-        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=1)),
-        network={"coarse": coarse, "fine": fine},
-        inference={"size": [16] * dimension},
-    )
-
-
 def used(head: Header) -> torch.nn.Module:
     """A network whose batch norm has seen a batch."""
     torch.manual_seed(0)
@@ -65,7 +52,7 @@ NARROW = {"width": 2, "depth": 1}
     ("coarse", "dimension"), [(NARROW, 2), (NARROW, 3), ({"kind": "AttentionUnet"}, 2), ({"kind": "UNet"}, 2)]
 )
 def test_a_model_file_gives_the_cascade_back(tmp_path: Path, coarse: dict[str, Any], dimension: int) -> None:
-    head = header(coarse, NARROW, dimension)
+    head = cascade_header(coarse, NARROW, dimension)
     network = used(head)
     save_model(tmp_path / "a.safetensors", head, network, half=False)
     assert "num_batches_tracked" not in str(read_tensor_table(tmp_path / "a.safetensors")[0])
@@ -81,7 +68,7 @@ def test_a_model_file_gives_the_cascade_back(tmp_path: Path, coarse: dict[str, A
 
 
 def test_statistics_of_batch_norm_are_kept(tmp_path: Path) -> None:
-    head = header(NARROW, NARROW)
+    head = cascade_header(NARROW, NARROW)
     network = used(head)
     save_model(tmp_path / "a.safetensors", head, network, half=False)
     one, two = (net.state_dict() for net in (network, load_model(tmp_path / "a.safetensors").network))
@@ -93,7 +80,7 @@ def test_statistics_of_batch_norm_are_kept(tmp_path: Path) -> None:
 
 def test_weights_without_version_notes_can_be_loaded() -> None:
     """As they come from a checkpoint."""
-    head = header(NARROW, NARROW)
+    head = cascade_header(NARROW, NARROW)
     network, other = used(head), method_class("crop_cascade").build(head)
     other.load_state_dict(dict(network.state_dict()))
     copy.deepcopy(other).load_state_dict(dict(network.state_dict()))
@@ -101,7 +88,7 @@ def test_weights_without_version_notes_can_be_loaded() -> None:
 
 
 def test_other_networks_do_not_fit_a_model_file(tmp_path: Path) -> None:
-    network = used(header(NARROW, NARROW))
-    save_model(tmp_path / "a.safetensors", header(NARROW, {"width": 3, "depth": 1}), network)
+    network = used(cascade_header(NARROW, NARROW))
+    save_model(tmp_path / "a.safetensors", cascade_header(NARROW, {"width": 3, "depth": 1}), network)
     with pytest.raises(ModelError):
         load_model(tmp_path / "a.safetensors")

@@ -11,6 +11,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
+from Testing.model_helpers import cascade_header
 from torch import Tensor, nn
 
 from hrseg.crop_cascade.network import CascadeNetwork
@@ -19,9 +20,8 @@ from hrseg.data_list import read_data_list
 from hrseg.errors import Cancelled, ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image, write_image
-from hrseg.labels import Label
 from hrseg.methods import Options, method_class, method_of
-from hrseg.model_file import Header, Intensity, Preprocessing, load_header, load_model
+from hrseg.model_file import Header, load_header, load_model
 from hrseg.runtime import Run
 from hrseg.training import history
 from hrseg.training.loop import TrainingOptions, train
@@ -36,16 +36,7 @@ NARROW = {"width": 2, "depth": 1}
 
 
 def header(dimension: int = 2, fine: dict[str, Any] = NARROW, **inference: Any) -> Header:
-    return Header(
-        name="tiny",
-        method="crop_cascade",
-        dimension=dimension,  # type: ignore[arg-type]
-        channels=["grey"],
-        labels=[Label(1, "object", (200, 0, 0))],
-        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=1)),
-        network={"coarse": NARROW, "fine": fine},
-        inference={"size": [16] * dimension, **inference},
-    )
+    return cascade_header(NARROW, fine, dimension, **inference)
 
 
 def tasks(head: Header | None = None, **settings: Any) -> list[Any]:
