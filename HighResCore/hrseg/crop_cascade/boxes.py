@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,8 @@ from hrseg.prompts import RegionBox
 
 #: Objects whose boxes share more than this of either one are the same.
 JOIN = 0.5
+#: How much neighbours share that cover a large object.
+_OVERLAP = 0.25
 #: The smallest side of a box in the published rules.
 _PAPER_LEAST = 5
 #: The largest random move of a face in the published training, in pixels.
@@ -56,8 +60,8 @@ def components(mask: NDArray[np.bool_]) -> list[tuple[Box, int]]:
 def object_boxes(mask: NDArray[np.bool_], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
     """The objects in a coarse mask, by the rules of the settings' variant; see :func:`crop_around`.
 
-    Ours ignores stray components and joins objects whose boxes overlap by more than half of either, so that each place
-    is segmented once. The largest come first.
+    Ours ignores stray components, joins objects whose boxes overlap by more than half of either, so that each place
+    is segmented once, and covers an object too large for one crop by several. The largest come first.
     """
     found = components(mask)
     if settings.published:
@@ -65,7 +69,9 @@ def object_boxes(mask: NDArray[np.bool_], settings: InferenceSettings, spacing: 
         return [ObjectBox(box, crop) for box, crop in crops if crop is not None]
     least = max(16, int(settings.smallest * mask.size))
     kept = [ObjectBox(box, crop_around(box, settings, spacing)) for box, voxels in found if voxels >= least]
-    return sorted(joined(kept, settings, spacing), key=lambda entry: (-entry.tight.size, entry.tight.start))
+    parts = [part for entry in joined(kept, settings, spacing) for part in divided(entry.tight, mask, settings)]
+    boxed = [ObjectBox(box, crop_around(box, settings, spacing)) for box in parts]
+    return sorted(boxed, key=lambda entry: (-entry.tight.size, entry.tight.start))
 
 
 def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float]) -> Box:
@@ -112,6 +118,22 @@ def joined(objects: list[ObjectBox], settings: InferenceSettings, spacing: Seque
         result.append(ObjectBox(tight, crop_around(tight, settings, spacing)) if partners else entry)
     # What grew by joining may overlap others now.
     return result if len(result) == len(objects) else joined(result, settings, spacing)
+
+
+def divided(box: Box, mask: NDArray[np.bool_], settings: InferenceSettings) -> list[Box]:
+    """``box``, or overlapping boxes whose crops need not be shrunk too much, where the mask has voxels."""
+    if settings.shrink is None:
+        return [box]
+    sides = np.array([1, *settings.size] if len(settings.size) == 2 else settings.size)
+    # What crop_around leaves of a crop of that side for the object.
+    room = np.minimum(settings.shrink * sides / (1 + 2 * settings.context), (settings.shrink - 1 / 4) * sides)
+    starts = []
+    for start, stop, most in zip(box.start, box.stop, room, strict=True):
+        side = min(stop - start, max(1, int(most)))
+        count = 1 if side == stop - start else math.ceil((stop - start - side) / (side * (1 - _OVERLAP))) + 1
+        starts.append([(int(n), int(n) + side) for n in np.linspace(start, stop - side, count)])
+    parts = [Box(*zip(*ends, strict=True)) for ends in itertools.product(*starts)]
+    return [part for part in parts if mask[part.slices].any()]
 
 
 def jittered(box: Box, amount: float, rng: np.random.RandomState) -> Box:

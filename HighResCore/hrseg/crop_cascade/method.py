@@ -14,7 +14,7 @@ from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities, sides_
 from hrseg.crop_cascade.merging import Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
-from hrseg.errors import ModelError
+from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid
 from hrseg.image import Image
 from hrseg.instances import instances_of
@@ -62,11 +62,16 @@ class CropCascade(Method):
 
     def segment(self, image: Image, options: Options, run: Run) -> Result:
         """See :meth:`Method.segment`."""
+        if self._settings.coarse_only and options.boxes:
+            raise InputError(
+                f'The variant "{self._settings.variant}" of the model "{self.model.header.name}" is its coarse network '
+                "alone, which looks at the whole image; leave the boxes out."
+            )
         with run.stage("preparing"):
             prepared = prepare(image, self.model.header, run.budget_on(CPU))
         objects = self._drawn(image, prepared, options, run)
         coarse = None
-        if options.propose:
+        if options.propose or self._settings.coarse_only:
             coarse = self._coarse(prepared, run)
             if self._settings.coarse_only:
                 return self._result(image, prepared, self._whole(coarse), [], options, run, run.device)
@@ -126,9 +131,11 @@ class CropCascade(Method):
         """Objects of the coarse mask but those where an expert has drawn a box."""
         with run.stage("boxes"):
             threshold = 0.5 if self._settings.published else self._settings.threshold
-            found = object_boxes(coarse.mask(threshold), self._settings, prepared.grid.spacing)
+            mask = coarse.mask(threshold)
+            found = object_boxes(mask, self._settings, prepared.grid.spacing)
         if not found:
-            run.notice("The coarse network found no object.")
+            few = "only specks, or objects too large for a crop" if mask.any() else "no object"
+            run.notice(f"The coarse network found {few}.")
         return [entry for entry in found if all(share(entry.tight, other.tight) <= JOIN for other in drawn)]
 
     def _fine(
@@ -158,9 +165,11 @@ class CropCascade(Method):
                     advance(len(part))
             return device, canvas, failed
 
-        device, canvas, failed = with_fallback(run, halvings(min(s.batch, max(1, len(closely)))), cost, work)
+        chunks = halvings(min(s.batch, max(1, len(closely))))
+        device, canvas, failed = with_fallback(run, chunks, cost, work, held=prepared.array.nbytes)
         if failed:
-            run.notice(f"The fine network failed in {len(failed)} crops; they have the coarse result.")
+            crops = "1 crop, which has" if len(failed) == 1 else f"{len(failed)} crops, which have"
+            run.notice(f"The fine network failed in {crops} the coarse result.")
         for entry in [*others, *failed]:
             coarse = coarse or self._coarse(prepared, run)
             box = entry.tight.clip(prepared.grid.shape)

@@ -42,7 +42,8 @@ class NetworkChoice(Strict):
     @property
     def multiple(self) -> int:
         """What input sides must be multiples of."""
-        return 2**self.depth if self.kind == "unet" else 16
+        # Instance norm, which MONAI's have, needs two voxels at their coarsest level.
+        return 2**self.depth if self.kind == "unet" else 32
 
     def build(self, dimension: int, channels: int, classes: int) -> nn.Module:
         """The network with fresh weights. Raises ModelError when MONAI is needed and missing."""

@@ -22,6 +22,8 @@ class InferenceSettings(Strict):
         threshold: of the coarse probability; below 0.5 favours recall. The published variants have 0.5.
         context: added around an object, as a share of its longest side; at least an eighth of ``size`` in voxels.
         smallest: components of fewer voxels than this share of the image (at least 16) are ignored.
+        shrink: how many times, at most, a crop is shrunk to the network's input. An object too large for that, as where
+            many touch, is covered by several crops. None: one crop per object, however large.
         most: at most so many objects, the largest, are looked at closely; the others stay as the coarse network saw
             them.
         merge: overlapping crops are joined by a Gaussian-weighted ``mean`` of probabilities, or by their ``max``.
@@ -33,6 +35,7 @@ class InferenceSettings(Strict):
     threshold: Share = 0.4
     context: Annotated[float, Field(ge=0, le=2)] = 0.15
     smallest: Share = 1e-5
+    shrink: Annotated[float, Field(ge=1)] | None = None
     most: Annotated[int, Field(ge=1, le=10_000)] = 1000
     merge: Literal["mean", "max"] = "mean"
     batch: Annotated[int, Field(ge=1, le=256)] = 16

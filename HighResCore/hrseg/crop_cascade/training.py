@@ -7,10 +7,20 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from hrseg.crop_cascade.boxes import components, crop_around, jittered, object_boxes, paper_crop, paper_jittered
+from hrseg.crop_cascade.boxes import (
+    components,
+    crop_around,
+    divided,
+    jittered,
+    object_boxes,
+    paper_crop,
+    paper_jittered,
+)
 from hrseg.crop_cascade.coarse import coarse_pass, sides_of
 from hrseg.crop_cascade.merging import cut, cut_labels
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
@@ -27,8 +37,10 @@ from hrseg.training.sampling import MARGIN
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
 
-#: Whole volumes are changed at this many times the network's size, then shrunk like any image.
+#: Whole volumes are changed, and their label maps compared, at this many times the network's size.
 _FINER = 2
+#: What each level of a pyramid is shrunk by. An odd number: with two, voxels half an object become background.
+_LEVEL = 3
 
 
 class CascadeSettings(TrainingSettings):
@@ -62,14 +74,15 @@ def cascade_tasks(header: Header, settings: dict[str, Any]) -> list[Task]:
         raise ModelError(
             f'The model "{header.name}" has folds: 1; a network trained without all cases has none: use 0 or 2.'
         )
+    published = checked(InferenceSettings, header.inference, header.name).published
+    if published:
+        # The published fine network starts afresh and sees crops around true objects alone.
+        s = s.model_copy(update={"folds": 0, "transfer": False})
     if s.transfer and network.coarse != network.fine:
         raise ModelError(f'The networks of the model "{header.name}" differ, so transfer must be false.')
-    published = checked(InferenceSettings, header.inference, header.name).published
-    # The published fine network sees crops around true objects alone.
-    folds = 0 if published else s.folds
     steps = s.fold_steps or max(1, s.steps // 2)
     short = s.model_copy(update={"steps": steps, "validation_every": steps})
-    tasks: list[Task] = [CoarseTask(header, short, (number, folds)) for number in range(folds)]
+    tasks: list[Task] = [CoarseTask(header, short, (number, s.folds)) for number in range(s.folds)]
     fine = s.model_copy(update={"steps": s.fine_steps or s.steps})
     return [*tasks, CoarseTask(header, s), FineTask(header, fine)]
 
@@ -84,8 +97,12 @@ class _Cascade(Task):
         self._sides = sides_of(self._inference)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See :meth:`Task.loss`."""
-        return masked_dice_ce(network(batch["image"]), batch["label"], batch["annotated"])
+        """See :meth:`Task.loss`. Where label maps are finer than the image, at their resolution."""
+        logits, label = network(batch["image"]).float(), batch["label"]
+        if logits.shape[2:] != label.shape[1:]:
+            mode = "bilinear" if label.ndim == 3 else "trilinear"
+            logits = F.interpolate(logits, label.shape[1:], mode=mode, align_corners=False)
+        return masked_dice_ce(logits, label, batch["annotated"])
 
     def _build(self) -> CascadeNetwork:
         network = method_class(self.header.method).build(self.header)
@@ -95,7 +112,10 @@ class _Cascade(Task):
     def _sample(
         self, case: TrainingCase, block: Box, sides: list[int], augment: Augment, rng: np.random.RandomState
     ) -> dict[str, Tensor]:
-        """The block of a case at ``sides``, changed, then at the network's size."""
+        """The block of a case at ``sides``, changed; then the image, if published the label map too, at the network's.
+
+        A coarse network that learns shrunk label maps grows sure of voxels that are only partly object.
+        """
         nearest, drawn = self._inference.published, torch.tensor(case.annotated)
         image = torch.from_numpy(cut(case.image, block, sides, nearest=nearest))
         label = torch.from_numpy(cut_labels(case.label, block, sides, nearest=nearest))
@@ -107,8 +127,10 @@ class _Cascade(Task):
             image, label = image[:, None], label[None]
         whole = Box.whole(label.shape)
         image = torch.from_numpy(cut(image.numpy(), whole, self._sides, nearest=nearest))
-        label = torch.from_numpy(cut_labels(label.numpy().astype(np.uint8), whole, self._sides, nearest=nearest)).long()
-        return {"image": image[:, 0] if flat else image, "label": label[0] if flat else label, "annotated": drawn}
+        if nearest:
+            label = torch.from_numpy(cut_labels(label.numpy().astype(np.uint8), whole, self._sides, nearest=True))
+        image, label = (image[:, 0], label[0]) if flat else (image, label)
+        return {"image": image, "label": label.long(), "annotated": drawn}
 
 
 class CoarseTask(_Cascade):
@@ -135,15 +157,15 @@ class CoarseTask(_Cascade):
         return CascadeNetwork(network, self._network.fine)
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
-        """See :meth:`Task.sample`: image (C, *size), label (*size), annotated (labels,)."""
+        """See :meth:`Task.sample`: image (C, *size), label (finer, *sides), annotated (labels,)."""
         small = self._blocks[case.name]
         return self._sample(small, Box.whole(small.label.shape), list(small.label.shape), self._augment, rng)
 
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
-        """The case at most :data:`_FINER` times as large as the network's input, so that changing it takes little."""
+        """The case :data:`_FINER` times as large as the network's input, so that changing it takes little."""
         if self._inference.published:
             return case
-        return _resized(case, [min(n, _FINER * side) for n, side in zip(case.label.shape, self._sides, strict=True)])
+        return _resized(case, [1 if side == 1 else _FINER * side for side in self._sides])
 
 
 class FineTask(_Cascade):
@@ -163,7 +185,7 @@ class FineTask(_Cascade):
         if self.settings.transfer:
             network.fine.load_state_dict(self._coarse.state_dict())
         self._levels = {} if self._inference.published else {case.name: self._pyramid(case) for case in cases}
-        self._true = {case.name: [box for box, _ in components(case.label > 0)] for case in cases}
+        self._true = {case.name: self._objects(case.label > 0) for case in cases}
         folds = [trained[name] for name in sorted(trained) if name.startswith("fold")]
         self._proposals: dict[str, list[Box]] = {
             case.name: self._proposed(folds[number % len(folds)], case) if folds else []
@@ -186,17 +208,20 @@ class FineTask(_Cascade):
         sides = [n if n == 1 else int(np.ceil(n * MARGIN)) for n in self._sides]
         # A large block is shrunk from a coarser level of the pyramid, which costs less and looks the same.
         for level in self._levels.get(case.name, []):
-            if any(1 < n < 2 * _FINER * side for n, side in zip(block.shape, sides, strict=True)):
+            if any(1 < n < 2 * _LEVEL * side for n, side in zip(block.shape, sides, strict=True)):
                 break
             case = level
-            block = Box(as_shape(np.asarray(block.start) // 2), as_shape(-(-np.asarray(block.stop) // 2)))
+            block = Box(as_shape(np.asarray(block.start) // _LEVEL), as_shape(-(-np.asarray(block.stop) // _LEVEL)))
         return self._sample(case, block, sides, self._augment, rng)
 
+    def _objects(self, mask: NDArray[np.bool_]) -> list[Box]:
+        return [part for box, _ in components(mask) for part in divided(box, mask, self._inference)]
+
     def _pyramid(self, case: TrainingCase) -> list[TrainingCase]:
-        """The case at a half, a quarter ... of its resolution, down to about the network's size."""
+        """The case at a third, a ninth ... of its resolution, down to about the network's size."""
         levels = [case]
-        while all(n == 1 or n >= _FINER * side for n, side in zip(levels[-1].label.shape, self._sides, strict=True)):
-            levels.append(_resized(levels[-1], [-(-n // 2) for n in levels[-1].label.shape]))
+        while all(n == 1 or n >= _LEVEL * side for n, side in zip(levels[-1].label.shape, self._sides, strict=True)):
+            levels.append(_resized(levels[-1], [-(-n // _LEVEL) for n in levels[-1].label.shape]))
         return levels[1:]
 
     def _crop(self, case: TrainingCase, rng: np.random.RandomState) -> Box:

@@ -52,7 +52,7 @@ NARROW = {"width": 2, "depth": 1}
     ("coarse", "dimension"), [(NARROW, 2), (NARROW, 3), ({"kind": "AttentionUnet"}, 2), ({"kind": "UNet"}, 2)]
 )
 def test_a_model_file_gives_the_cascade_back(tmp_path: Path, coarse: dict[str, Any], dimension: int) -> None:
-    head = cascade_header(coarse, NARROW, dimension)
+    head = cascade_header(coarse, NARROW, dimension, size=[32] * dimension)
     network = used(head)
     save_model(tmp_path / "a.safetensors", head, network, half=False)
     assert "num_batches_tracked" not in str(read_tensor_table(tmp_path / "a.safetensors")[0])
@@ -65,6 +65,11 @@ def test_a_model_file_gives_the_cascade_back(tmp_path: Path, coarse: dict[str, A
             torch.testing.assert_close(
                 model.network.get_submodule(part)(x), network.get_submodule(part)(x), atol=0, rtol=0
             )
+
+
+def test_networks_of_monai_need_more_than_a_voxel_at_their_coarsest_level() -> None:
+    with pytest.raises(ModelError, match=r"the size \[16, 16\] must have 2 sides that are multiples of 32"):
+        method_class("crop_cascade").build(cascade_header({"kind": "UNet"}, NARROW))
 
 
 def test_statistics_of_batch_norm_are_kept(tmp_path: Path) -> None:

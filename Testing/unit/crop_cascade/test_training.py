@@ -83,6 +83,12 @@ def sample(task: Any, of: TrainingCase, seed: int = 0) -> dict[str, Tensor]:
     return task.sample(of, np.random.RandomState(seed))
 
 
+def as_large(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A sample with its image at the size of its label map."""
+    image = nn.functional.interpolate(found["image"][None], found["label"].shape)[0]
+    return {**found, "image": image}
+
+
 def centre(values: Tensor) -> NDArray[np.float64]:
     """Of mass, in voxels."""
     weight = values.numpy().astype(float)
@@ -110,6 +116,7 @@ def test_steps_of_each_stage() -> None:
 def test_the_published_variant_has_no_folds() -> None:
     stages = tasks(header(variant="paper"))
     assert [task.name for task in stages] == ["coarse", "fine"]
+    assert not stages[1].settings.transfer
     assert stages[0].header.inference["variant"] == "paper_plain"
     assert stages[1].header.inference["variant"] == "paper"
 
@@ -177,7 +184,9 @@ def test_samples(dimension: int, variant: str, stage: int) -> None:
     one = sample(task, of, 3)
     assert one["image"].shape == (1, *[16] * dimension)
     assert one["image"].dtype == torch.float32
-    assert one["label"].shape == tuple([16] * dimension)
+    # Our coarse network learns at twice its resolution.
+    side = 32 if task.name == "coarse" and variant == "cascade" else 16
+    assert one["label"].shape == tuple([side] * dimension)
     assert one["label"].dtype == torch.int64
     assert one["annotated"].tolist() == [True]
     again, other = sample(task, of, 3), sample(task, of, 4)
@@ -202,10 +211,10 @@ def test_image_and_label_move_together(stage: int, shape: tuple[int, int, int], 
     dimension = 2 if shape[0] == 1 else 3
     augmentation = MOVED if dimension == 2 else {**MOVED, "mirror": []}
     task = begun(tasks(header(dimension), folds=0, augmentation=augmentation, empty=0)[stage], [of])
-    samples = [sample(task, of, seed) for seed in range(8)]
+    samples = [as_large(sample(task, of, seed)) for seed in range(8)]
     apart = np.array([centre(found["image"][0]) - centre(found["label"]) for found in samples])
     # A label is one or nothing at the edges, where the image has values in between.
-    assert np.abs(apart).max() < 0.8
+    assert np.abs(apart).max() < 1
     assert np.abs(apart.mean(axis=0)).max() < 0.3
     agreement = [((found["image"][0] > 0.5) == (found["label"] > 0)).float().mean() for found in samples]
     assert min(agreement) > 0.85
@@ -225,10 +234,26 @@ def test_without_changes_the_coarse_sample_is_the_whole_image() -> None:
     of = case("c", (1, 64, 48), np.s_[:, 16:32, 24:36])
     task = begun(tasks(folds=0)[0], [of])
     label = sample(task, of)["label"]
-    # A quarter and a third as large.
-    expected = torch.zeros(16, 16, dtype=torch.int64)
-    expected[4:8, 8:12] = 1
+    # The network's input is 16 x 16, its label map twice that: a half and two thirds as large as the image.
+    expected = torch.zeros(32, 32, dtype=torch.int64)
+    expected[8:16, 16:24] = 1
     assert torch.equal(label, expected)
+
+
+def test_the_loss_compares_at_the_resolution_of_the_label_map() -> None:
+    task = tasks(folds=0)[0]
+    label = torch.zeros(1, 4, 4, dtype=torch.int64)
+    label[:, :, :3] = 1
+
+    def loss(first: float, second: float) -> float:
+        """Of a network that has these logits in the left and the right half."""
+        logits = torch.tensor([first, second]).expand(1, 1, 2, 2)
+        batch = {"image": torch.cat([-logits, logits], 1), "label": label, "annotated": torch.ones(1, 1).bool()}
+        return float(task.loss(nn.Identity(), batch)["cross_entropy"])
+
+    # Half of the right half is object: being sure of it costs more than being in doubt.
+    assert loss(9, 0) < loss(9, 9)
+    assert loss(9, 0) < loss(9, -9)
 
 
 def test_shares_of_true_proposed_and_empty_crops() -> None:
