@@ -10,8 +10,10 @@ same.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +32,6 @@ from hrseg.runtime import Run, choose_device
 ROUNDS = 7
 
 
-def with_inference(model: Model, **changes: object) -> Method:
-    header = model.header.model_copy(update={"inference": {**model.header.inference, **changes}})
-    return method_of(Model(header, model.network))
-
-
 def network_3d() -> Method:
     """A 3D cascade of the size of the bundled ones, for crops of 64^3."""
     header = Header(
@@ -51,12 +48,12 @@ def network_3d() -> Method:
     return method_of(Model(header, network))
 
 
-def one_box(image: Image, side: int) -> Options:
-    """A box of ``side`` voxels in the middle of the image."""
+def one_box(image: Image, side: int, offset: int = 0) -> Options:
+    """A box of ``side`` voxels near the middle of the image, to be answered as in an interactive session."""
     shape = image.grid.shape
-    start = [max(0, (n - side) // 2) for n in shape]
+    start = [max(0, (n - side) // 2 + offset * (n > 1)) for n in shape]
     box = Box((start[0], start[1], start[2]), tuple(min(n, a + side) for n, a in zip(shape, start, strict=True)))  # type: ignore[arg-type]
-    return Options(boxes=(RegionBox.of_voxels(box, image.grid),), propose=False)
+    return Options(boxes=(RegionBox.of_voxels(box, image.grid),), propose=False, remember=True)
 
 
 def main() -> None:
@@ -68,12 +65,15 @@ def main() -> None:
     volume = Image(
         np.random.default_rng(0).normal(size=(1, 128, 256, 256)).astype(np.float32), Grid.from_spacing((128, 256, 256))
     )
-    batched, single, deep = with_inference(model), with_inference(model, batch=1), network_3d()
+    batched, single, deep = method_of(model), method_of(model.with_inference({"batch": 1})), network_3d()
+    places = itertools.count()
     rows: dict[str, Callable[[], Result]] = {
         "all objects, in batches": lambda: batched.segment(image, Options(), Run(device)),
         "all objects, one by one": lambda: single.segment(image, Options(), Run(device)),
-        "one drawn box, 2D": lambda: batched.segment(image, one_box(image, 40), Run(device)),
-        "one drawn box, 64^3 of 256x256x128": lambda: deep.segment(volume, one_box(volume, 40), Run(device)),
+        "one drawn box, 2D": lambda: batched.segment(replace(image), one_box(image, 40), Run(device)),
+        "the next drawn box, 2D": lambda: batched.segment(image, one_box(image, 40, next(places)), Run(device)),
+        "one drawn box, 64^3 of 256x256x128": lambda: deep.segment(replace(volume), one_box(volume, 40), Run(device)),
+        "the next drawn box, 64^3": lambda: deep.segment(volume, one_box(volume, 40, next(places)), Run(device)),
     }
     results: dict[str, list[Result]] = {name: [] for name in rows}
     for number in range(ROUNDS + 1):

@@ -23,7 +23,7 @@ from hrseg.data_list import DataList, read_data_list
 from hrseg.evaluation.compare import compare
 from hrseg.evaluation.run import evaluate_model
 from hrseg.evaluation.summary import read_metrics
-from hrseg.model_file import Model, load_model
+from hrseg.model_file import load_model
 from hrseg.training.loop import TrainingOptions, train
 from hrseg.training.recipe import Recipe, read_recipe
 
@@ -49,7 +49,8 @@ def run_row(base: Recipe, data: DataList, row: str, folder: Path, options: Train
     for scored in (variant, "plain" if variant == "cascade" else "paper_plain"):
         scores = folder / f"{name}-{scored}"
         if not (scores / "metrics.json").exists():
-            metrics = evaluate_model(_variant(load_model(path), scored), data, "test", scores, torch.device("cpu"))
+            model = load_model(path).with_inference({"variant": scored})
+            metrics = evaluate_model(model, data, "test", scores, torch.device("cpu"))
             mean = metrics["mean"]
             print(
                 name, scored, {key: round(mean[key], 4) for key in ("dice", "iou", "recall", "precision")}, flush=True
@@ -71,11 +72,6 @@ def print_table(folder: Path) -> None:
         interval = f"{100 * gain.difference:+.1f} ({100 * gain.low:+.1f} … {100 * gain.high:+.1f})"
         seconds = [f"{m['cost']['seconds_mean']:.3f}" for m in (plain, full)]
         print("| " + " | ".join([name, base, interval, f"{100 * gain.better:.0f} %", *numbers, *seconds]) + " |")
-
-
-def _variant(model: Model, variant: str) -> Model:
-    inference = {**model.header.inference, "variant": variant}
-    return Model(model.header.model_copy(update={"inference": inference}), model.network)
 
 
 def main() -> None:

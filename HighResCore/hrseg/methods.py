@@ -36,12 +36,15 @@ class Options:
         boxes: drawn by hand; what lies in them is segmented. Only for methods that take boxes.
         propose: let the method look for objects itself, too; where boxes are drawn, False leaves it to them alone.
         instances: also return which object belongs to which box.
+        remember: the method keeps what it found, so that asking again about the same :class:`Image` object computes
+            only what changed, such as one box.
     """
 
     keep_probability: bool = False
     boxes: tuple[RegionBox, ...] = ()
     propose: bool = True
     instances: bool = False
+    remember: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,6 +152,11 @@ class Model:
     header: Header
     network: nn.Module
 
+    def with_inference(self, changes: dict[str, Any]) -> Model:
+        """The same network with other settings of inference, checked where its method is made of it."""
+        inference = {**self.header.inference, **changes}
+        return Model(self.header.model_copy(update={"inference": inference}), self.network)
+
 
 def load_header(path: str | os.PathLike[str]) -> Header:
     """The validated header of a model file.

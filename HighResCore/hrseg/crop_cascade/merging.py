@@ -96,6 +96,9 @@ class Canvas:
 
     def _slab(self, start: int, stop: int) -> Tensor:
         place = Box((start, 0, 0), (stop, *self._shape[1:]))
+        if not any((region.box if region else box).intersection(place).size for box, _, region in self._crops):
+            # Most of a volume in which a single box is drawn: it takes no memory and next to no time.
+            return F.one_hot(torch.tensor(0), self._classes).float()[:, None, None, None].expand(-1, *place.shape)
         total = torch.zeros(self._classes, *place.shape)
         weights = torch.zeros(place.shape)
         for box, values, region in self._crops:

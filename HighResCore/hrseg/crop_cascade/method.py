@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes, share
 from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities, sides_of
@@ -29,6 +30,17 @@ from hrseg.runtime import CPU, Run, halvings, with_fallback
 if TYPE_CHECKING:
     from hrseg.training.task import Task
 
+
+@dataclass(eq=False)
+class _Seen:
+    """What is known of an image so far: its crops by their boxes are probabilities (classes, *sides)."""
+
+    image: Image
+    prepared: Prepared
+    coarse: Coarse | None = None
+    crops: dict[Box, Tensor] = field(default_factory=dict)
+
+
 #: Objects that a memory forecast expects where nobody drew them.
 _EXPECTED = 32
 
@@ -46,6 +58,7 @@ class CropCascade(Method):
         super().__init__(model)
         self._settings = settings(InferenceSettings, model.header.inference, model.header.name)
         self._sides = sides_of(self._settings)
+        self._seen: _Seen | None = None
 
     @classmethod
     def build(cls, header: Header) -> nn.Module:
@@ -67,17 +80,19 @@ class CropCascade(Method):
                 f'The variant "{self._settings.variant}" of the model "{self.model.header.name}" is its coarse network '
                 "alone, which looks at the whole image; leave the boxes out."
             )
-        with run.stage("preparing"):
-            prepared = prepare(image, self.model.header, run.budget_on(CPU))
-        objects = self._drawn(image, prepared, options, run)
-        coarse = None
+        seen = self._seen
+        if seen is None or seen.image is not image:
+            with run.stage("preparing"):
+                seen = _Seen(image, prepare(image, self.model.header, run.budget_on(CPU)))
+        self._seen = seen if options.remember else None
+        objects = self._drawn(image, seen.prepared, options, run)
         if options.propose or self._settings.coarse_only:
-            coarse = self._coarse(prepared, run)
+            coarse = self._coarse(seen, run)
             if self._settings.coarse_only:
-                return self._result(image, prepared, self._whole(coarse), [], options, run, run.device)
-            objects += self._proposed(coarse, prepared, objects, run)
-        device, canvas = self._fine(prepared, objects, coarse, options, run)
-        return self._result(image, prepared, canvas, objects, options, run, device)
+                return self._result(image, seen.prepared, self._whole(coarse), [], options, run, run.device)
+            objects += self._proposed(coarse, seen.prepared, objects, run)
+        device, canvas = self._fine(seen, objects, options, run)
+        return self._result(image, seen.prepared, canvas, objects, options, run, device)
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
         """See :meth:`Method.forecast`."""
@@ -116,7 +131,9 @@ class CropCascade(Method):
     def _crop(self, tight: Box, prepared: Prepared) -> Box:
         return crop_around(tight, self._settings, prepared.grid.spacing)
 
-    def _coarse(self, prepared: Prepared, run: Run) -> Coarse:
+    def _coarse(self, seen: _Seen, run: Run) -> Coarse:
+        prepared = seen.prepared
+
         def cost(device: torch.device, _: int) -> int:
             return self._coarse_bytes(prepared.grid.size, device)
 
@@ -125,7 +142,9 @@ class CropCascade(Method):
             with run.stage("coarse"):
                 return coarse_pass(network, prepared.array, self._settings, device)
 
-        return with_fallback(run, [1], cost, work, held=prepared.array.nbytes)
+        if seen.coarse is None:
+            seen.coarse = with_fallback(run, [1], cost, work, held=prepared.array.nbytes)
+        return seen.coarse
 
     def _proposed(self, coarse: Coarse, prepared: Prepared, drawn: list[ObjectBox], run: Run) -> list[ObjectBox]:
         """Objects of the coarse mask but those where an expert has drawn a box."""
@@ -138,43 +157,47 @@ class CropCascade(Method):
             run.notice(f"The coarse network found {few}.")
         return [entry for entry in found if all(share(entry.tight, other.tight) <= JOIN for other in drawn)]
 
-    def _fine(
-        self, prepared: Prepared, objects: list[ObjectBox], coarse: Coarse | None, options: Options, run: Run
-    ) -> tuple[torch.device, Canvas]:
+    def _fine(self, seen: _Seen, objects: list[ObjectBox], options: Options, run: Run) -> tuple[torch.device, Canvas]:
         """The crops of all objects, segmented and on one canvas."""
-        s = self._settings
+        s, prepared = self._settings, seen.prepared
         closely, others = objects[: s.most], objects[s.most :]
         if others:
             run.notice(f"There are {len(objects)} objects; the smallest {len(others)} have the coarse result.")
 
-        def cost(device: torch.device, batch: int) -> int:
-            return self._fine_bytes(prepared, options, device, batch, len(closely))
-
-        def work(device: torch.device, batch: int) -> tuple[torch.device, Canvas, list[ObjectBox]]:
-            network = self._part("fine").to(device)
-            canvas, failed = self._canvas(prepared), list[ObjectBox]()
-            with run.stage("crops", max(1, len(closely))) as advance:
-                for start in range(0, len(closely), batch):
-                    part = closely[start : start + batch]
-                    crops = [cut(prepared.array, o.crop, self._sides, nearest=s.published) for o in part]
-                    for entry, values in zip(part, probabilities(network, crops, device), strict=True):
-                        if torch.isfinite(values).all():
-                            canvas.add(entry.crop, values, entry.region)
-                        else:
-                            failed.append(entry)
-                    advance(len(part))
-            return device, canvas, failed
-
-        chunks = halvings(min(s.batch, max(1, len(closely))))
-        device, canvas, failed = with_fallback(run, chunks, cost, work, held=prepared.array.nbytes)
+        needed = {entry.crop for entry in closely}
+        seen.crops = {crop: values for crop, values in seen.crops.items() if crop in needed}
+        device = self._look(seen, sorted(needed - seen.crops.keys(), key=lambda crop: crop.start), options, run)
+        canvas = self._canvas(prepared)
+        failed = [entry for entry in closely if not torch.isfinite(seen.crops[entry.crop]).all()]
         if failed:
             crops = "1 crop, which has" if len(failed) == 1 else f"{len(failed)} crops, which have"
             run.notice(f"The fine network failed in {crops} the coarse result.")
+        for entry in closely:
+            if entry not in failed:
+                canvas.add(entry.crop, seen.crops[entry.crop], entry.region)
         for entry in [*others, *failed]:
-            coarse = coarse or self._coarse(prepared, run)
             box = entry.tight.clip(prepared.grid.shape)
-            canvas.add(box, coarse.at(box), entry.region)
+            canvas.add(box, self._coarse(seen, run).at(box), entry.region)
         return device, canvas
+
+    def _look(self, seen: _Seen, crops: list[Box], options: Options, run: Run) -> torch.device:
+        """What the fine network says of ``crops`` goes to ``seen.crops``; returns where it ran."""
+        prepared, batch = seen.prepared, min(self._settings.batch, max(1, len(crops)))
+
+        def cost(device: torch.device, size: int) -> int:
+            return self._fine_bytes(prepared, options, device, size, len(crops))
+
+        def work(device: torch.device, size: int) -> torch.device:
+            network = self._part("fine").to(device)
+            with run.stage("crops", max(1, len(crops))) as advance:
+                for start in range(0, len(crops), size):
+                    part = crops[start : start + size]
+                    images = [cut(prepared.array, c, self._sides, nearest=self._settings.published) for c in part]
+                    seen.crops.update(zip(part, probabilities(network, images, device), strict=True))
+                    advance(len(part))
+            return device
+
+        return with_fallback(run, halvings(batch), cost, work, held=prepared.array.nbytes)
 
     def _canvas(self, prepared: Prepared) -> Canvas:
         merge = "or" if self._settings.published else self._settings.merge

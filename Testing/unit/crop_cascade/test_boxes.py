@@ -6,6 +6,7 @@ import pytest
 from hrseg.crop_cascade.boxes import (
     components,
     crop_around,
+    divided,
     jittered,
     object_boxes,
     paper_crop,
@@ -81,6 +82,39 @@ def test_stray_components_are_ignored_and_overlapping_boxes_joined() -> None:
     # The block lies within the box of the corner.
     (found,) = object_boxes(ring, OURS, FLAT)
     assert found.tight == Box((0, 10, 10), (1, 40, 40))
+
+
+def test_a_large_object_is_covered_by_overlapping_boxes_whose_crops_are_small_enough() -> None:
+    cluster = mask((1, 300, 400), np.s_[:, 20:60, 10:390], np.s_[:, 20:280, 10:60])
+    settings = InferenceSettings(size=[32, 32], shrink=3, context=0.1)
+    (whole,) = components(cluster)
+    parts = divided(whole[0], cluster, settings)
+    assert all(max(crop_around(part, settings, FLAT).shape[1:]) <= 97 for part in parts)
+    covered = np.zeros_like(cluster)
+    for part in parts:
+        assert cluster[part.slices].any()
+        covered[part.slices] = True
+    assert covered[cluster].all()
+    # The corner of the L where nothing is has no boxes.
+    assert not covered[:, 150:, 200:].any()
+    assert {entry.tight for entry in object_boxes(cluster, settings, FLAT)} == set(parts)
+
+
+def test_an_object_that_fits_is_not_divided() -> None:
+    square = mask((1, 200, 200), np.s_[:, 20:90, 10:80])
+    (box, _) = components(square)[0]
+    assert divided(box, square, InferenceSettings(size=[32, 32], shrink=3)) == [box]
+    assert divided(box, square, OURS) == [box]
+    assert len(divided(box, square, InferenceSettings(size=[32, 32], shrink=1))) > 1
+
+
+def test_a_large_object_of_a_volume_is_divided_along_every_axis() -> None:
+    block = mask((90, 100, 100), np.s_[5:85, 5:95, 6:98])
+    (box, _) = components(block)[0]
+    parts = divided(box, block, InferenceSettings(size=[32, 32, 32], shrink=2, context=0))
+    # 64 voxels less an eighth of the input on either side: 56 for the object.
+    assert {part.shape for part in parts} == {(56, 56, 56)}
+    assert len(parts) == 8
 
 
 def test_the_largest_box_comes_first_and_all_are_kept() -> None:

@@ -1,4 +1,4 @@
-"""The cascade with stand-in networks that threshold the grey value, so that what they should find is known."""
+"""The whole cascade: what it finds, in what memory, with which variants and settings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from Testing.cascade_helpers import (
+    FIVE,
+    SIDE,
+    WIDE,
+    Above,
+    FailsOnBright,
+    Hungry,
+    Refuses,
+    cascade,
+    drawn,
+    found,
+    header,
+    image,
+    scene,
+    segment,
+)
+from torch import Tensor
 from torch.nn import functional as F
 
 from hrseg.crop_cascade.coarse import coarse_pass
@@ -17,122 +32,10 @@ from hrseg.crop_cascade.method import CropCascade
 from hrseg.crop_cascade.network import MONAI_NETWORKS, CascadeNetwork
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.errors import Cancelled, InputError, ModelError
-from hrseg.geometry import Box, Grid
-from hrseg.image import Image
-from hrseg.labels import Label
-from hrseg.methods import Options, Result, method_of
-from hrseg.model_file import Header, Intensity, Model, Preprocessing
-from hrseg.prompts import RegionBox
+from hrseg.geometry import Box
+from hrseg.methods import Options, method_of
+from hrseg.model_file import Intensity, Model, Preprocessing
 from hrseg.runtime import CPU, Run
-
-LABELS = [Label(1, "nucleus", (200, 0, 0)), Label(2, "core", (0, 0, 200))]
-#: A working image is the network's input at this side: then neither the coarse pass nor crops are resized.
-SIDE = 32
-WIDE = (1, 64, 96)
-
-
-class Above(nn.Module):
-    """Sure of label n where the prepared grey value is above the n-th level; keeps the shapes of its inputs.
-
-    The memory forecast's own input, all zero, does not count.
-    """
-
-    def __init__(self, *levels: float) -> None:
-        super().__init__()
-        self.levels = levels
-        self.unused = nn.Parameter(torch.zeros(1))
-        self.seen: list[tuple[int, ...]] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.any():
-            self.seen.append(tuple(x.shape))
-        grey = x.mean(dim=1, keepdim=True)
-        steps = [torch.zeros_like(grey), *(40 * (grey - level) for level in self.levels)]
-        return torch.cat(steps, dim=1).cumsum(dim=1)
-
-
-class Refuses(nn.Module):
-    """Must not be called, but by the memory forecast, whose input is all zero."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert not x.any(), "this network is not needed"
-        return torch.cat([x[:, :1], x[:, :1]], dim=1)
-
-
-class FailsOnBright(Above):
-    """NaN in crops with a voxel at full intensity."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = super().forward(x)
-        logits[x.flatten(1).amax(1) > 0.95] = float("nan")
-        return logits
-
-
-class Hungry(Above):
-    """Runs out of memory for more than ``most`` crops."""
-
-    most = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        if len(x) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return super().forward(x)
-
-
-def header(dimension: int = 2, channels: int = 1, labels: int = 1, **inference: Any) -> Header:
-    return Header(
-        name="stand-in",
-        method="crop_cascade",
-        dimension=dimension,  # type: ignore[arg-type]
-        channels=["red", "green", "blue"][:channels],
-        labels=LABELS[:labels],
-        preprocessing=Preprocessing(intensity=Intensity(kind="window", low=0, high=100)),
-        network={part: {"width": 2, "depth": 1} for part in ("coarse", "fine")},
-        inference={"size": [SIDE] * 2 if dimension == 2 else [16] * 3, **inference},
-    )
-
-
-def cascade(coarse: nn.Module | None = None, fine: nn.Module | None = None, **settings: Any) -> CropCascade:
-    """The coarse network sees any brightness, the fine one half of full intensity."""
-    network = CascadeNetwork(coarse or Above(0.1), fine or Above(0.5))
-    method = method_of(Model(header(**settings), network.eval()))
-    assert isinstance(method, CropCascade)
-    return method
-
-
-def scene(shape: tuple[int, int, int], *blocks: tuple[slice, ...], value: int = 100) -> NDArray[np.uint8]:
-    array = np.zeros(shape, np.uint8)
-    for block in blocks:
-        array[block] = value
-    return array
-
-
-def image(array: NDArray, spacing: Any = 1.0) -> Image:
-    array = array if array.ndim == 4 else array[None]
-    return Image(array, Grid.from_spacing(array.shape[1:], spacing), "scene")
-
-
-def segment(method: CropCascade, array: NDArray, *boxes: RegionBox, run: Run | None = None, **options: Any) -> Result:
-    return method.segment(image(array), Options(boxes=boxes, **options), run or Run())
-
-
-def drawn(array: NDArray, start: tuple[int, int, int], stop: tuple[int, int, int], name: str = "mine") -> RegionBox:
-    return RegionBox.of_voxels(Box(start, stop), Grid.from_spacing(array.shape[-3:]), name)
-
-
-def found(result: Result) -> NDArray:
-    return result.label_map.array
-
-
-FIVE = scene((1, 160, 160), *(np.s_[:, j : j + 8, i : i + 8] for j, i in ((8, 8), (8, 140), (76, 76), (140, 8))))
-FIVE[:, 140:150, 140:150] = 100
-
-
-# ---- segmenting ----
 
 
 @pytest.mark.parametrize("block", [np.s_[:, 30:40, 40:52], np.s_[:, :10, :9], np.s_[:, 54:, 90:], np.s_[:, 20:24, 88:]])
@@ -283,108 +186,6 @@ def test_a_coarse_grid_of_work() -> None:
     assert result.boxes[0].inside(image(array).grid, Box.whole(WIDE))[array > 0].all()
 
 
-# ---- boxes drawn by hand ----
-
-
-def test_drawn_boxes_alone_need_no_coarse_network() -> None:
-    array = scene(WIDE, np.s_[:, 30:40, 40:52], np.s_[:, 5:15, 5:15])
-    box = drawn(array, (0, 28, 44), (1, 42, 60))
-    result = segment(cascade(coarse=Refuses()), array, box, propose=False)
-    expected = np.zeros_like(array)
-    expected[:, 30:40, 44:52] = 1
-    assert np.array_equal(found(result), expected)
-    assert result.boxes == [box]
-    assert result.notices == []
-
-
-def test_a_turned_box_masks_the_result() -> None:
-    array = scene(WIDE, np.s_[:, 10:54, 20:76])
-    c = np.sqrt(0.5)
-    box = RegionBox(np.array([48, 32, 0]), np.array([14, 10, 3]), np.array([[c, -c, 0], [c, c, 0], [0, 0, 1]]))
-    result = segment(cascade(coarse=Refuses()), array, box, propose=False)
-    inside = box.inside(image(array).grid, Box.whole(WIDE))
-    assert 130 < inside.sum() < 220
-    assert np.array_equal(found(result) > 0, inside)
-
-
-def test_a_drawn_box_in_a_volume() -> None:
-    array = scene((24, 32, 40), np.s_[8:14, 10:16, 20:27])
-    box = drawn(array, (10, 9, 18), (16, 17, 29))
-    result = segment(cascade(coarse=Refuses(), dimension=3), array, box, propose=False)
-    assert np.array_equal(np.flatnonzero(found(result).any(axis=(1, 2))), np.arange(10, 14))
-
-
-def test_a_drawn_box_supersedes_what_is_proposed_there() -> None:
-    array = scene((1, 96, 96), np.s_[:, 10:24, 10:24], np.s_[:, 70:78, 70:78])
-    box = drawn(array, (0, 66, 66), (1, 82, 82))
-    result = segment(cascade(), array, box)
-    assert result.boxes[0] is box
-    (other,) = result.boxes[1:]
-    assert other.name == "object 2"
-    assert other.inside(image(array).grid, Box.whole(array.shape))[:, 10:24, 10:24].all()
-    assert np.array_equal(found(result), array // 100)
-
-
-def test_a_box_partly_outside_is_clipped_and_said() -> None:
-    array = scene(WIDE, np.s_[:, :10, :12])
-    result = segment(cascade(coarse=Refuses()), array, drawn(array, (0, -5, -5), (1, 20, 20)), propose=False)
-    assert result.notices == ['The box "mine" reaches outside the image and was clipped.']
-    assert np.array_equal(found(result), array // 100)
-
-
-@pytest.mark.parametrize(
-    ("start", "stop", "problem"),
-    [((0, 70, 5), (1, 80, 20), "lies wholly outside"), ((0, 5, 5), (1, 6, 20), "covers less than two voxels")],
-)
-def test_boxes_that_cannot_be_used(start: Any, stop: Any, problem: str) -> None:
-    array = scene(WIDE, np.s_[:, :10, :12])
-    with pytest.raises(InputError, match=f'The box "mine" .*{problem}'):
-        segment(cascade(), array, drawn(array, start, stop), propose=False)
-
-
-def test_a_box_beside_the_subject() -> None:
-    array = scene(WIDE, np.s_[:, 30:40, 40:52])
-    preprocessing = Preprocessing(
-        subject_above=5, subject_margin=1, intensity=Intensity(kind="window", low=0, high=100)
-    )
-    model = Model(header().model_copy(update={"preprocessing": preprocessing}), CascadeNetwork(Refuses(), Refuses()))
-    result = segment(CropCascade(model), array, drawn(array, (0, 2, 2), (1, 9, 9)), propose=False)
-    assert result.notices == ['There is nothing but background in the box "mine".']
-    assert not found(result).any()
-
-
-def test_no_boxes_and_no_proposals_find_nothing() -> None:
-    array = scene(WIDE, np.s_[:, 30:40, 40:52])
-    result = segment(cascade(Refuses(), Refuses()), array, propose=False)
-    assert not found(result).any()
-    assert result.boxes == []
-
-
-# ---- what may be asked for ----
-
-
-def test_instances_are_numbered_like_the_boxes() -> None:
-    array = scene(WIDE, np.s_[:, 10:26, 10:26], np.s_[:, 40:50, 80:90])
-    box = drawn(array, (0, 38, 78), (1, 52, 92))
-    result = segment(cascade(), array, box, instances=True)
-    assert result.instances is not None
-    assert result.instances[0, 45, 85] == 1
-    assert result.instances[0, 18, 18] == 2
-    assert np.array_equal(result.instances > 0, array > 0)
-    assert segment(cascade(), array).instances is None
-
-
-def test_probability_is_nothing_outside_every_crop() -> None:
-    array = scene((1, 128, 128), np.s_[:, 20:30, 20:30], np.s_[:, 90:100, 90:92])
-    array[:, 60, 60] = 100
-    result = segment(cascade(smallest=0.004), array, keep_probability=True)
-    assert result.probability is not None
-    assert result.probability.shape == (1, 1, 128, 128)
-    np.testing.assert_allclose(result.probability[0, :, :64, :64][array[:, :64, :64] > 0][:100], 1, atol=1e-3)
-    assert result.probability[0, 0, 60, 60] == 0
-    assert segment(cascade(), array).probability is None
-
-
 # ---- chunks, cancelling, memory ----
 
 
@@ -492,6 +293,12 @@ def test_plain_is_the_coarse_network_alone() -> None:
     assert np.array_equal(found(result), coarse_pass(coarse, prepared, settings, CPU).mask(0.5))
     assert found(result)[0, 15, 15] == 1
     assert result.boxes == []
+
+
+def test_plain_has_no_use_for_boxes() -> None:
+    array = scene(WIDE, np.s_[:, 30:40, 40:52])
+    with pytest.raises(InputError, match=r'The variant "plain" of the model .* leave the boxes out'):
+        segment(cascade(variant="plain"), array, drawn(array, (0, 20, 30), (1, 45, 60)))
 
 
 def test_plain_knows_several_labels() -> None:
