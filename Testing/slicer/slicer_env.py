@@ -45,6 +45,9 @@ _LOGICS = {
     "Transforms": "vtkSlicerTransformLogic",
     "Tables": "vtkSlicerTablesLogic",
     "CropVolume": "vtkSlicerCropVolumeLogic",
+    "Cameras": "vtkSlicerCamerasModuleLogic",
+    "ViewControllers": "vtkSlicerViewControllersLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
 }
 _FILE_TYPES = {
@@ -173,6 +176,9 @@ def boot() -> None:
     logic, scene = slicer.vtkSlicerApplicationLogic(), slicer.vtkMRMLScene()
     slicer.mrmlScene, slicer.modules = scene, types.SimpleNamespace()
     slicer.app = app = _App(logic, str(root))
+    crosshair = slicer.vtkMRMLCrosshairNode()
+    crosshair.SetCrosshairName("default")
+    scene.AddNode(crosshair)
     logic.SetTemporaryPath(str(root))
     logic.SetHomeDirectory(str(root))
     logic.SetShareDirectory(share.name)

@@ -126,7 +126,7 @@ def _score(
                 scores[label.name] |= instance_metrics(_found_instances(result), read_instances(case))
     return {
         "name": case.name,
-        "image": str(case.image),
+        "image": case.image.name,
         "labels": scores,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),

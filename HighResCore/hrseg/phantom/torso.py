@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Floats, Grid
@@ -97,6 +96,8 @@ class Torso:
         Raises:
             InputError: the text is not the JSON form of a torso.
         """
+        from pydantic import TypeAdapter, ValidationError  # not in Slicer's own process, which makes phantoms, too
+
         try:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as error:
@@ -106,6 +107,8 @@ class Torso:
 
     def to_json(self) -> str:
         """All parameters as JSON."""
+        from pydantic import TypeAdapter
+
         return TypeAdapter(Torso).dump_json(self).decode()
 
     @property
