@@ -85,7 +85,8 @@ def sample(task: Any, of: TrainingCase, seed: int = 0) -> dict[str, Tensor]:
 
 def as_large(found: dict[str, Tensor]) -> dict[str, Tensor]:
     """A sample with its image at the size of its label map."""
-    image = nn.functional.interpolate(found["image"][None], found["label"].shape)[0]
+    mode = "bilinear" if found["label"].ndim == 2 else "trilinear"
+    image = nn.functional.interpolate(found["image"][None], found["label"].shape, mode=mode)[0]
     return {**found, "image": image}
 
 
