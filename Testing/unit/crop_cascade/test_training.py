@@ -216,7 +216,8 @@ def test_image_and_label_move_together(stage: int, shape: tuple[int, int, int], 
     apart = np.array([centre(found["image"][0]) - centre(found["label"]) for found in samples])
     # A label is one or nothing at the edges, where the image has values in between.
     assert np.abs(apart).max() < 1
-    assert np.abs(apart.mean(axis=0)).max() < 0.3
+    # The coarse task's label map is finer than its image, so that rounding the object's edges counts twice.
+    assert np.abs(apart.mean(axis=0)).max() < (0.3 if task.name == "fine" else 0.4)
     agreement = [((found["image"][0] > 0.5) == (found["label"] > 0)).float().mean() for found in samples]
     assert min(agreement) > 0.85
 
