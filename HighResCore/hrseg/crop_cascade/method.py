@@ -80,11 +80,7 @@ class CropCascade(Method):
                 f'The variant "{self._settings.variant}" of the model "{self.model.header.name}" is its coarse network '
                 "alone, which looks at the whole image; leave the boxes out."
             )
-        seen = self._seen
-        if seen is None or seen.image is not image:
-            with run.stage("preparing"):
-                seen = _Seen(image, prepare(image, self.model.header, run.budget_on(CPU)))
-        self._seen = seen if options.remember else None
+        seen = self._look_at(image, options, run)
         objects = self._drawn(image, seen.prepared, options, run)
         if options.propose or self._settings.coarse_only:
             coarse = self._coarse(seen, run)
@@ -93,6 +89,13 @@ class CropCascade(Method):
             objects += self._proposed(coarse, seen.prepared, objects, run)
         device, canvas = self._fine(seen, objects, options, run)
         return self._result(image, seen.prepared, canvas, objects, options, run, device)
+
+    def propose(self, image: Image, options: Options, run: Run) -> list[RegionBox]:
+        """See :meth:`Method.propose`."""
+        seen = self._look_at(image, options, run)
+        drawn = self._drawn(image, seen.prepared, options, run)
+        objects = self._proposed(self._coarse(seen, run), seen.prepared, drawn, run)
+        return [self._as_box(entry.tight, seen.prepared.grid, n) for n, entry in enumerate(objects, 1)]
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
         """See :meth:`Method.forecast`."""
@@ -113,6 +116,15 @@ class CropCascade(Method):
         from hrseg.crop_cascade.training import cascade_tasks
 
         return cascade_tasks(header, settings)
+
+    def _look_at(self, image: Image, options: Options, run: Run) -> _Seen:
+        """The image prepared, with what is known of it if it is the one that is remembered."""
+        seen = self._seen
+        if seen is None or seen.image is not image:
+            with run.stage("preparing"):
+                seen = _Seen(image, prepare(image, self.model.header, run.budget_on(CPU)))
+        self._seen = seen if options.remember else None
+        return seen
 
     def _drawn(self, image: Image, prepared: Prepared, options: Options, run: Run) -> list[ObjectBox]:
         objects = []

@@ -157,3 +157,23 @@ def test_nothing_is_remembered_of_another_image_or_unasked() -> None:
     method.segment(of, Options(), Run())
     method.segment(of, Options(), Run())
     assert len(coarse.seen) == 3
+
+
+# ---- proposing ----
+
+
+def test_boxes_are_proposed_without_looking_closely() -> None:
+    fine = Above(0.5)
+    method, of = cascade(fine=fine), image(FIVE)
+    run = Run()
+    boxes = method.propose(of, Options(), run)
+    assert [box.name for box in boxes] == [f"object {n}" for n in range(1, 6)]
+    assert not fine.seen
+    assert list(run.seconds) == ["preparing", "coarse", "boxes"]
+    segmented = method.segment(of, Options(), Run())
+    assert [box.center.tolist() for box in segmented.boxes] == [box.center.tolist() for box in boxes]
+
+
+def test_nothing_is_proposed_where_a_box_is_drawn() -> None:
+    mine = drawn(FIVE, (0, 138, 138), (1, 152, 152))
+    assert len(cascade().propose(image(FIVE), Options(boxes=(mine,)), Run())) == 4

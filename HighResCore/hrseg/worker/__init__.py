@@ -1,0 +1,1 @@
+"""The inference process: protocol, server, client."""
