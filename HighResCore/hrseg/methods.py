@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from hrseg.errors import ModelError
+from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
@@ -106,6 +106,14 @@ class Method(ABC):
             OutOfMemory: no memory even in the smallest chunks.
             Cancelled: ``run.cancel`` was set.
         """
+
+    def propose(self, image: Image, options: Options, run: Run) -> list[RegionBox]:
+        """Boxes around the objects that :meth:`segment` would find itself, for a person to edit. Raises as that does.
+
+        Raises:
+            InputError: the method does not look for objects.
+        """
+        raise InputError(f'The method "{self.title}" does not propose boxes; choose a model that takes boxes.')
 
     @abstractmethod
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:

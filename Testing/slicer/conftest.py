@@ -10,8 +10,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import slicer_env
+import slicer_shim
+import views
 
 slicer_env.boot()
+slicer_shim.install(slicer_env.slicer)
 
 
 @pytest.fixture
@@ -21,3 +24,23 @@ def scene() -> Iterator[Any]:
     slicer_env.slicer.mrmlScene.Clear(0)
     yield slicer_env.slicer.mrmlScene
     assert not slicer_env.vtk_errors
+
+
+@pytest.fixture(scope="session")
+def _views() -> tuple[views.SliceView, views.ThreeDView]:
+    """As in Slicer the views are made once, and stay when the scene is closed."""
+    if not views.can_draw():
+        pytest.skip("nothing to draw with: install libosmesa6 or libegl1 with Mesa's drivers")
+    return views.SliceView(), views.ThreeDView()
+
+
+@pytest.fixture
+def slice_view(scene: Any, _views: Any) -> Iterator[views.SliceView]:
+    yield _views[0]
+    # The node stays; turned as it is, it could not be saved and loaded without a complaint.
+    _views[0].node.SetOrientation("Axial")
+
+
+@pytest.fixture
+def three_d_view(scene: Any, _views: Any) -> views.ThreeDView:
+    return _views[1]

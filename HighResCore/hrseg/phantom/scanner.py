@@ -65,7 +65,7 @@ def _noise(torso: Torso, grid: Grid, seed: int | None) -> NDArray[np.float32]:
 
 
 def _smooth(array: NDArray[np.float32], sigma: Sequence[float], border: Literal["edge", "wrap"]) -> NDArray[np.float32]:
-    """``array`` (K, J, I) after a Gaussian of ``sigma`` voxels (K, J, I), bit by bit as SciPy's, which Slicer may lack."""
+    """``array`` (K, J, I) after a Gaussian of ``sigma`` voxels (K, J, I): bit by bit SciPy's, which Slicer may lack."""
     for axis, deviation in enumerate(sigma):
         reach, size = int(_TRUNCATE * deviation + 0.5), array.shape[axis]
         if not reach:

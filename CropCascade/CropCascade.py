@@ -1,0 +1,82 @@
+"""The CropCascade module of 3D Slicer: thin, so that starting Slicer costs nothing."""
+
+import os
+import sys
+
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+import slicer
+from CropCascadeLib import Tests
+from CropCascadeLib.Logic import CropCascadeLogic
+
+__all__ = ["CropCascade", "CropCascadeLogic", "CropCascadeTest", "CropCascadeWidget"]
+
+
+class CropCascade(ScriptedLoadableModule):
+    """What Slicer shows about the module."""
+
+    def __init__(self, parent: object) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("CropCascade")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["HighResCore"]
+        self.parent.contributors = ["HighResSegmentation contributors"]
+        self.parent.helpText = _(
+            "Segments objects in boxes, drawn by hand or proposed by a coarse network, each at full resolution."
+        )
+        self.parent.acknowledgementText = _(
+            "Method: Segment-then-Segment (two networks in a cascade). Research use only, not for clinical decisions."
+        )
+
+
+class CropCascadeWidget(ScriptedLoadableModuleWidget):
+    """The panel, which is made when it is shown for the first time."""
+
+    def setup(self) -> None:
+        """Loads the panel and puts its parts together."""
+        ScriptedLoadableModuleWidget.setup(self)
+        import qt
+
+        from CropCascadeLib.Widget import METHOD, CropCascadePanel
+        from HighResSegmentationLib.Models import listModels
+        from HighResSegmentationLib.SetupPanel import showSetup
+
+        root = slicer.util.loadUI(self.resourcePath("UI/CropCascade.ui"))
+        self.layout.addWidget(root)
+        self.logic = CropCascadeLogic()
+        self.panel = CropCascadePanel(
+            root,
+            self.logic,
+            lambda name: qt.QIcon(self.resourcePath(os.path.join("Icons", f"CropCascade{name}.svg"))),
+            lambda: listModels(METHOD),
+            showSetup,
+        )
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Another module is shown."""
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        """The module goes away; nothing observes, polls or places any more."""
+        if hasattr(self, "panel"):
+            self.panel.cleanup()
+
+    def onReload(self) -> None:
+        """Has Reload read the parts of this module anew, too."""
+        for name in [name for name in sys.modules if name.split(".")[0] == "CropCascadeLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class CropCascadeTest(Tests.CropCascadeTests, ScriptedLoadableModuleTest):
+    """The self-test, for Slicer and for pytest alike."""

@@ -1,0 +1,128 @@
+"""The hidden module behind the others: set-up of inference, sample data, terminology."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+import slicer
+
+# Nothing else is imported here: Slicer reads this file at every start.
+
+
+class HighResCore(ScriptedLoadableModule):
+    """What Slicer lists."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        self.parent.title = _("HighResSegmentation Set-up")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["HighResSegmentation contributors"]
+        self.parent.helpText = _(
+            "Where the modules of HighResSegmentation run their networks: in Slicer's own Python or in another one on "
+            "this computer. It also adds a phantom to Sample Data."
+        )
+        self.parent.acknowledgementText = _("Research only; not a medical device.")
+        # The other modules open the set-up where it is needed.
+        self.parent.hidden = True
+        slicer.app.connect("startupCompleted()", _onStarted)
+
+
+class HighResCoreWidget(ScriptedLoadableModuleWidget):
+    """The set-up as a module panel."""
+
+    def setup(self) -> None:
+        """Builds the panel; the Python is asked when the panel is entered."""
+        super().setup()
+        from HighResSegmentationLib.SetupPanel import SetupPanel
+
+        self.panel = SetupPanel()
+        self.layout.addWidget(self.panel.widget)
+        self.layout.addStretch(1)
+
+    def enter(self) -> None:
+        """Asks the Python anew whenever the panel is shown."""
+        self.panel.check()
+
+    def exit(self) -> None:
+        """Ends a check that is still running."""
+        self.panel.close()
+
+    def cleanup(self) -> None:
+        """Ends a check that is still running."""
+        self.panel.close()
+
+
+class HighResCoreLogic(ScriptedLoadableModuleLogic):
+    """What scripts may want of this module."""
+
+    def makePhantomCT(self) -> Any:
+        """A new volume node with the phantom of Sample Data."""
+        from HighResSegmentationLib.SampleData import makePhantomCT
+
+        return makePhantomCT()
+
+
+class HighResCoreTest(ScriptedLoadableModuleTest):
+    """What needs no PyTorch: runs in Slicer and, on its scene alone, in pytest."""
+
+    def setUp(self) -> None:
+        """Empties the scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Runs every test."""
+        for name in sorted(name for name in dir(self) if name.startswith("test_")):
+            self.setUp()
+            getattr(self, name)()
+
+    def test_phantom(self) -> None:
+        """The sample has the grid and the values of a CT."""
+        from HighResSegmentationLib.SampleData import makePhantomCT
+
+        node = makePhantomCT(size=(24, 20, 16), spacing=12.0)
+        array = slicer.util.arrayFromVolume(node)
+        self.assertEqual(array.shape, (16, 20, 24))
+        self.assertEqual(node.GetSpacing(), (12.0, 12.0, 12.0))
+        self.assertLess(array.min(), -900)
+        self.assertGreater(array.max(), 60)
+
+    def test_models(self) -> None:
+        """The models that come with the extension are found and can be read."""
+        from HighResSegmentationLib.Models import listModels
+
+        names = [model.name for model in listModels() if not model.problem]
+        self.assertIn("phantom-ct-patch-based", names)
+
+    def test_terminology(self) -> None:
+        """Slicer knows our structures by their names."""
+        from HighResSegmentationLib.Terminologies import CONTEXT, loadTerminologies
+
+        self.assertTrue(loadTerminologies())
+        logic, entry = slicer.modules.terminologies.logic(), slicer.vtkSlicerTerminologyEntry()
+        self.assertTrue(logic.FindTypeInTerminologyBy3dSlicerLabel(CONTEXT, "liver", entry))
+        self.assertEqual(entry.GetTypeObject().GetCodeValue(), "10200004")
+
+    def test_python(self) -> None:
+        """The Python that inference would run in answers, whatever it has."""
+        from HighResSegmentationLib.Environment import workerEnvironment
+
+        report = workerEnvironment().check()
+        self.assertIn("python", report.versions, report.text)
+
+
+def _onStarted() -> None:
+    from HighResSegmentationLib.SampleData import registerSampleData
+    from HighResSegmentationLib.Terminologies import loadTerminologies
+
+    registerSampleData()
+    loadTerminologies()

@@ -1,0 +1,59 @@
+"""Where nodes are: the frames of parent transforms, and the place of a result beside its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import vtk
+
+import slicer
+from hrseg.errors import InputError
+from hrseg.geometry import Floats
+
+
+def requireLinear(node: Any, what: str) -> None:
+    """Raises InputError if a transform above ``node``, which is a ``what`` for the user, is not linear."""
+    warp = _warpAbove(node)
+    if warp is not None:
+        raise InputError(
+            f'The {what} "{node.GetName()}" is under the transform "{warp.GetName()}", which is not linear, so that '
+            f"boxes in space are none in the image; harden the transform or take the {what} out of it."
+        )
+
+
+def matrixBetween(sourceNode: Any, targetNode: Any) -> Floats:
+    """4x4 from the frame of ``sourceNode``, before its parent transform, to that of ``targetNode``; RAS mm.
+
+    Raises:
+        InputError: they are under different transforms, one of which is not linear.
+    """
+    source, target = sourceNode.GetParentTransformNode(), targetNode.GetParentTransformNode()
+    if source is target:
+        return np.eye(4)
+    warp = _warpAbove(sourceNode) or _warpAbove(targetNode)
+    if warp is not None:
+        raise InputError(
+            f'"{sourceNode.GetName()}" and "{targetNode.GetName()}" are under different transforms, of which '
+            f'"{warp.GetName()}" is not linear; put both under the same one.'
+        )
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(source, target, matrix)
+    return np.array(slicer.util.arrayFromVTKMatrix(matrix))
+
+
+def _warpAbove(node: Any) -> Any | None:
+    """The first transform above a node that is not linear."""
+    transform = node.GetParentTransformNode()
+    while transform is not None and transform.IsLinear():
+        transform = transform.GetParentTransformNode()
+    return transform
+
+
+def placeBeside(node: Any, volumeNode: Any) -> None:
+    """Puts ``node`` under the transform of the volume, and beside it in the subject hierarchy."""
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volumeNode.GetScene())
+    own, volumeItem = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volumeNode)
+    if own and volumeItem:
+        hierarchy.SetItemParent(own, hierarchy.GetItemParent(volumeItem))

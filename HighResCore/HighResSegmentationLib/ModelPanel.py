@@ -1,0 +1,89 @@
+"""Choice of a model, with what it says of itself underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import qt
+from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from HighResSegmentationLib.Models import ModelEntry
+
+
+class ModelPanel:
+    """A list of models by title, and the details of the chosen one.
+
+    Args:
+        holder: an empty widget of the panel.
+        listModels: the models there are.
+        onChosen: called with the name when the user chooses another one.
+
+    Attributes:
+        entries: the models listed.
+    """
+
+    def __init__(
+        self, holder: qt.QWidget, listModels: Callable[[], Sequence[ModelEntry]], onChosen: Callable[[str], None]
+    ) -> None:
+        self._listModels, self._onChosen = listModels, onChosen
+        self.entries: list[ModelEntry] = []
+        layout = qt.QVBoxLayout(holder)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.comboBox, self.detailsLabel = qt.QComboBox(), qt.QLabel()
+        self.comboBox.name = "modelComboBox"
+        self.comboBox.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        self.detailsLabel.wordWrap = True
+        self.detailsLabel.toolTip = _(
+            "What the model finds, how well it did on images that it had never seen, licence."
+        )
+        layout.addWidget(self.comboBox)
+        layout.addWidget(self.detailsLabel)
+        self.comboBox.connect("activated(int)", self._activated)
+        self.refresh("")
+
+    @property
+    def entry(self) -> ModelEntry | None:
+        """The chosen model, if there is one that can be used."""
+        index = self.comboBox.currentIndex
+        return self.entries[index] if 0 <= index < len(self.entries) else None
+
+    def refresh(self, name: str) -> None:
+        """Lists the models anew; ``name`` stays or becomes the chosen one."""
+        self.entries = list(self._listModels())
+        self.comboBox.clear()
+        for entry in self.entries:
+            self.comboBox.addItem(entry.title)
+        self.comboBox.enabled = bool(self.entries)
+        self.choose(name)
+
+    def choose(self, name: str) -> None:
+        """Shows the model of that name as the chosen one; "" where there is none."""
+        names = [entry.name for entry in self.entries]
+        self.comboBox.setCurrentIndex(names.index(name) if name in names else -1)
+        tip = _("The model, which decides what is segmented. Your own are added by: hrseg models add FILE")
+        self.comboBox.toolTip = f"{self.entry.title}\n{tip}" if self.entry else tip
+        self.detailsLabel.text = self._details(name)
+
+    def _details(self, name: str) -> str:
+        entry = self.entry
+        if entry is None and not self.entries:
+            return _("There is no model for this method; add one by <tt>hrseg models add FILE</tt>.")
+        if entry is None:
+            return _('The model "{name}" is not on this computer.').format(name=name) if name else ""
+        if entry.problem:
+            return entry.problem
+        labels = ", ".join(entry.labels)
+        parts = [_("Finds: {labels}").format(labels=labels), entry.accuracy, entry.licence]
+        return "<small>" + "<br>".join(_escaped(part) for part in parts if part) + "</small>"
+
+    def _activated(self, index: int) -> None:
+        entry = self.entry
+        if entry is not None:
+            self.choose(entry.name)
+            self._onChosen(entry.name)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

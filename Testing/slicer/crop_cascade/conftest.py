@@ -1,0 +1,59 @@
+"""The panel of CropCascade on stand-ins of Slicer's widgets, with a worker that says what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import panel_env
+import pytest
+import qt_env
+from cascade_panel import CropCascade, answer, volume
+from fake_worker import FakeClient
+
+from HighResSegmentationLib.Jobs import Jobs
+
+if TYPE_CHECKING:
+    from CropCascadeLib.Widget import CropCascadePanel
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+@pytest.fixture
+def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module's widget as Slicer shows it, on an empty scene."""
+    from CropCascadeLib import Logic
+
+    jobs = Jobs(lambda: client)
+    monkeypatch.setattr(Logic, "sharedJobs", lambda: jobs)
+    qt_env.errors.clear()
+    host = panel_env.window()
+    widget = CropCascade.CropCascadeWidget(host)
+    widget.setup()
+    host.show()
+    widget.enter()
+    answer(widget)
+    yield widget
+    widget.cleanup()
+    assert not jobs.busy
+    host.close()
+    host.deleteLater()
+    panel_env.spin()
+    assert not qt_env.errors
+
+
+@pytest.fixture
+def panel(shown: Any) -> CropCascadePanel:
+    return shown.panel
+
+
+@pytest.fixture
+def loaded(panel: CropCascadePanel) -> CropCascadePanel:
+    """With a volume chosen and the forecast there."""
+    panel.ui.inputSelector.setCurrentNode(volume())
+    panel.forecast.ask()
+    answer(panel)
+    return panel

@@ -1,0 +1,94 @@
+"""The self-test of the CropCascade module on Slicer's scene, and what only concerns developers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
+from slicer_env import slicer
+
+from CropCascadeLib import Inference, Tests
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _silent(scene: Any) -> None:
+    """No VTK class reports an error during any test here."""
+
+
+class TestCropCascade(Tests.CropCascadeTests, ScriptedLoadableModuleTest):
+    def skipTest(self, reason: Any) -> None:  # noqa: N802
+        pytest.fail(f"Nothing may be skipped here: {reason}")
+
+
+def test_defaults_are_those_of_the_core() -> None:
+    from hrseg.crop_cascade.settings import InferenceSettings
+
+    settings = InferenceSettings(size=[16, 16])
+    assert {key: getattr(settings, key) for key in Inference.DEFAULTS} == Inference.DEFAULTS
+
+
+def test_only_changes_of_the_models_settings_are_sent() -> None:
+    header = {"inference": {"size": [64, 64], "threshold": 0.3}}
+    assert Inference.settingsOf(header) == {"context": 0.15, "threshold": 0.3, "merge": "mean"}
+    assert Inference.changes(header, 15, 0.3, "mean") == {}
+    assert Inference.changes(header, 20, 0.3, "max") == {"context": 0.2, "merge": "max"}
+
+
+def test_a_bundled_model_on_a_colour_image(scene: Any) -> None:
+    """Nuclei as under the microscope, in the worker: proposed, and one of them segmented alone."""
+    from CropCascadeLib.Logic import CropCascadeLogic, Settings
+    from HighResSegmentationLib.Models import listModels
+
+    array, centers = np.full((1, 128, 160, 3), 12, np.uint8), [(30, 40), (90, 50), (60, 120)]
+    j, i = np.mgrid[:128, :160]
+    for y, x in centers:
+        array[0][((j - y) / 11) ** 2 + ((i - x) / 9) ** 2 < 1] = 120
+    array += np.random.default_rng(0).integers(0, 12, array.shape, np.uint8)
+    volume = slicer.util.addVolumeFromArray(array, np.eye(4), "cells", "vtkMRMLVectorVolumeNode")
+    (model,) = listModels("crop_cascade")
+    logic, settings = CropCascadeLogic(), Settings(str(model.path), "cpu")
+    rois = logic.proposeBoxes(volume, settings)
+    found = sorted((round(roi.GetCenter()[1]), round(roi.GetCenter()[0])) for roi in rois)
+    assert np.abs(np.subtract(found, sorted(centers))).max() <= 3
+    (one,) = [roi for roi in rois if roi.GetCenter()[0] > 100]
+    segmentation = logic.segment(volume, settings, [one]).segmentation
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "Segment_1", volume)
+    assert mask[0, 60, 120] == 1
+    assert mask[0, 30, 40] == 0
+    assert 0.8 < mask.sum() / (np.pi * 11 * 9) < 1.3
+
+
+IMPORT = """
+import sys, time
+sys.path[:0] = [{here!r}, {core!r}, {module!r}]
+import slicer_env, slicer_shim
+slicer_env.boot(); slicer_shim.install(slicer_env.slicer)
+import numpy
+began = time.process_time()
+import CropCascade
+print(time.process_time() - began)
+print([n for n in ("torch", "safetensors", "pydantic", "monai", "SimpleITK", "PySide6") if n in sys.modules])
+"""
+
+
+def test_importing_the_module_costs_nothing() -> None:
+    """Slicer does that at every start. Counted are the seconds of this process alone."""
+    root = HERE.parents[1]
+    code = IMPORT.format(here=str(HERE), core=str(root / "HighResCore"), module=str(root / "CropCascade"))
+    # Other processes may slow it down, but nothing makes it faster than it is.
+    seconds = []
+    for _ in range(3):
+        out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        taken, heavy = out.strip().splitlines()[-2:]
+        assert heavy == "[]"
+        seconds.append(float(taken))
+        if seconds[-1] < 0.05:
+            break
+    assert min(seconds) < 0.05
