@@ -158,13 +158,16 @@ class _Loader(QtUiTools.QUiLoader):
     """Reads .ui files that have Slicer's widgets, and forwards the scene along the connections they declare."""
 
     def createWidget(self, kind: str, parent: Any = None, name: str = "") -> Any:
-        if not re.match(r"(qMRML|qSlicer|ctk)", kind):
-            return _equipped(super().createWidget(kind, parent, name))
-        widget = _widget_class(kind)(parent)
-        widget.setObjectName(name)
+        if re.match(r"(qMRML|qSlicer|ctk)", kind):
+            widget = _widget_class(kind)(parent)
+            widget.setObjectName(name)
+        else:
+            widget = _equipped(super().createWidget(kind, parent, name))
+        self._made.append(widget)
         return widget
 
     def load(self, device: Any, parent: Any = None) -> Any:
+        self._made: list[Any] = []
         text = bytes(device.readAll()).decode()
         buffer = QtCore.QBuffer()
         buffer.setData(re.sub("<connections>.*</connections>", "", text, flags=re.S).encode())
@@ -174,6 +177,8 @@ class _Loader(QtUiTools.QUiLoader):
             sender, receiver = (self._find(root, connection.findtext(end)) for end in ("sender", "receiver"))
             if connection.findtext("signal", "").startswith("mrmlSceneChanged"):
                 sender.receivers = (*sender.receivers, receiver)
+        # What Python knows of a widget is lost when nobody refers to it, though the widget lives on.
+        root.made = self._made
         return root
 
     @staticmethod
