@@ -19,6 +19,7 @@ from hrseg.crop_cascade.boxes import components, jittered
 from hrseg.data_list import Case, read_case, read_data_list, read_instances
 from hrseg.evaluation.compare import compare
 from hrseg.evaluation.metrics import label_metrics
+from hrseg.evaluation.objects import instance_metrics
 from hrseg.evaluation.summary import write_metrics
 from hrseg.geometry import Box, as_shape
 from hrseg.image import LabelMap
@@ -65,11 +66,14 @@ def main() -> None:
             boxes = tuple(drawn(box, jitter, truth, rng) for box in true_boxes(case, truth))
             if not boxes:
                 continue
-            result = method.segment(image, Options(boxes=boxes, propose=False), Run(device))
+            numbered = case.label_above == 0
+            result = method.segment(image, Options(boxes=boxes, propose=False, instances=numbered), Run(device))
             found = result.label_map.array
             scores = {
                 label.name: label_metrics(found, truth.array, truth.grid, label.value) for label in model.header.labels
             }
+            if numbered:
+                scores[model.header.labels[0].name] |= instance_metrics(result.instances, read_instances(case))
             rows.append({"name": case.name, "labels": scores, "seconds": result.seconds})
         about = {"name": model.header.name, "jitter": jitter}
         results.append(
@@ -82,7 +86,7 @@ def main() -> None:
             print(f"  against exact boxes: {row.difference:+.4f} ({row.low:+.4f} ... {row.high:+.4f})")
 
 
-_SHOWN = ("dice", "iou", "recall", "precision", "hd95_mm")
+_SHOWN = ("dice", "iou", "recall", "precision", "hd95_mm", "instance_ap50")
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)

@@ -33,12 +33,46 @@ def sunnybrook_lv_mr(folder: Path, name: str) -> dict[str, Any]:
     return _pictures(name, folder / "images", folder / "masks_lv_endo", ".png")
 
 
+def isic2017_skin(folder: Path, name: str) -> dict[str, Any]:
+    label = folder / "lr256_masks_fullres" / f"{name}_segmentation.png"
+    return {"name": name, "image": str(folder / "lr256_images" / f"{name}.jpg"), "label": str(label)}
+
+
+def busi_breast_us(folder: Path, name: str) -> dict[str, Any]:
+    return _pictures(name, folder / "images", folder / "masks", ".png")
+
+
+def open_ms_brain_mr(folder: Path, name: str) -> dict[str, Any]:
+    image, label = folder / f"{name}_FLAIR.nii.gz", folder / f"{name}_lesion_consensus.nii.gz"
+    return {"name": name, "image": str(image), "label": str(label)}
+
+
+def msd_hippocampus_mr(folder: Path, name: str) -> dict[str, Any]:
+    return {"name": name, **{key: str(folder / f"{key}s" / f"{name}.nii.gz") for key in ("image", "label")}}
+
+
+def phantom_lesions(folder: Path, name: str) -> dict[str, Any]:
+    image, label = folder / "images" / f"{name}.nii.gz", folder / "truth" / f"{name}.nii.gz"
+    return {"name": name, "image": str(image), "label": str(label)}
+
+
 def _pictures(name: str, images: Path, labels: Path, suffix: str) -> dict[str, Any]:
     return {"name": name, "image": str(images / f"{name}{suffix}"), "label": str(labels / f"{name}{suffix}")}
 
 
 ROWS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
-    row.__name__: row for row in (dsb2018_nuclei, hyperkvasir_polyps, openkbp_headneck_ct, sunnybrook_lv_mr)
+    row.__name__: row
+    for row in (
+        busi_breast_us,
+        dsb2018_nuclei,
+        hyperkvasir_polyps,
+        isic2017_skin,
+        msd_hippocampus_mr,
+        open_ms_brain_mr,
+        openkbp_headneck_ct,
+        phantom_lesions,
+        sunnybrook_lv_mr,
+    )
 }
 
 

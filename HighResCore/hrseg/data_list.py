@@ -7,6 +7,10 @@ and are left out.
 
 ``"label_above": NUMBER`` in a list with one label: its label files are masks, and voxels above the number are the label
 (127 for masks saved as JPEG). With ``"label_above": 0`` the numbers in the label files are instances, such as nuclei.
+
+A label map may have more voxels than its image over the same field of view. It then defines the grid on which results
+are compared. Of pictures, which hold no place in space, the list must say so: ``"label_size": [512, 512]`` brings each
+label map to so many columns and rows, over its image's field of view.
 """
 
 from __future__ import annotations
@@ -23,16 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError
-from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap, file_stem, read_image, read_label_map
 from hrseg.json_file import read_json
 from hrseg.labels import Label
+from hrseg.resample import resample_labels
+from hrseg.truth_grid import truth_grid
 
 SPLITS = ("training", "validation", "test")
-#: How far apart, in voxels, image and label map may lie: programs round the geometry that they write.
-_TOLERANCE = 0.05
-#: Pictures hold no place in space, only a resolution for printing, which masks drawn on them often lose.
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Case:
         image, label: files.
         not_annotated: names of labels that nobody drew here.
         label_above: as in its :class:`DataList`.
+        label_size: columns and rows that the label map of a picture is brought to.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Case:
     label: Path
     not_annotated: tuple[str, ...] = ()
     label_above: float | None = None
+    label_size: tuple[int, int] | None = None
 
     def annotated(self, labels: Sequence[Label]) -> tuple[bool, ...]:
         """Per label of a model, whether all that counts as it was drawn here."""
@@ -112,7 +115,8 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
         raise InputError(f'The data list "{path}" must be a JSON object with "labels" such as {{"1": "liver"}}.')
     problems: list[str] = []
     above = _read_label_above(content, problems)
-    splits = {split: _read_split(content.get(split, []), split, path.parent, above, problems) for split in SPLITS}
+    size = _read_label_size(content, problems)
+    splits = {split: _read_split(content.get(split, []), split, path.parent, above, size, problems) for split in SPLITS}
     labels = _read_labels(content["labels"], problems)
     if above is not None and len(labels) != 1:
         problems.append(f'"label_above" needs exactly one label, found {", ".join(labels.values()) or "none"}')
@@ -133,21 +137,22 @@ def read_data_list(path: str | os.PathLike[str]) -> DataList:
 def read_case(case: Case, value_map: dict[int, int]) -> tuple[Image, LabelMap]:
     """Image and true label map of a case, in a model's values; see :meth:`DataList.value_map`.
 
+    The label map may be finer than the image; both have the same field of view.
+
     Raises:
         InputError: files that cannot be read, that do not lie on the same voxels, or values that are not in the list.
     """
     image, truth = read_image(case.image), read_label_map(case.label)
-    if not _same_voxels(case, image.grid, truth.grid):
-        raise InputError(
-            f"its label map {_geometry(truth.grid)} does not lie on its image's voxels {_geometry(image.grid)}; "
-            "resample it to them."
-        )
+    grid = truth_grid(case.label, image.grid, truth.grid, sized=case.label_size is not None)
     if case.label_above is None:
         values = _mapped(truth.array, value_map)
     else:
         (value,) = value_map.values()
         values = np.where(truth.array > case.label_above, value, 0).astype(np.uint8)
-    return image, LabelMap(values, image.grid)
+    if case.label_size is None:
+        return image, LabelMap(values, grid)
+    sized = image.grid.resized((1, *case.label_size[::-1]))
+    return image, LabelMap(resample_labels(values, grid, sized), sized)
 
 
 def read_instances(case: Case) -> NDArray[np.uint16]:
@@ -186,7 +191,24 @@ def _read_label_above(content: dict[str, Any], problems: list[str]) -> float | N
     return None
 
 
-def _read_split(rows: Any, split: str, folder: Path, label_above: float | None, problems: list[str]) -> list[Case]:
+def _read_label_size(content: dict[str, Any], problems: list[str]) -> tuple[int, int] | None:
+    size = content.get("label_size")
+    if size is None:
+        return None
+    if isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size):
+        return size[0], size[1]
+    problems.append(f'"label_size" must be columns and rows such as [512, 512], found {size!r}')
+    return None
+
+
+def _read_split(
+    rows: Any,
+    split: str,
+    folder: Path,
+    label_above: float | None,
+    label_size: tuple[int, int] | None,
+    problems: list[str],
+) -> list[Case]:
     if not isinstance(rows, list):
         problems.append(f'"{split}" must be a list of rows')
         return []
@@ -204,7 +226,9 @@ def _read_split(rows: Any, split: str, folder: Path, label_above: float | None, 
             continue
         image, label = folder / row["image"], folder / row["label"]
         problems.extend(f'{place}: there is no file "{file}"' for file in (image, label) if not file.exists())
-        cases.append(Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing), label_above))
+        cases.append(
+            Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing), label_above, label_size)
+        )
     return cases
 
 
@@ -243,12 +267,6 @@ def _check_not_annotated(splits: dict[str, list[Case]], labels: dict[int, str], 
     )
 
 
-def _same_voxels(case: Case, image: Grid, truth: Grid) -> bool:
-    if case.label.name.lower().endswith(_PICTURES):
-        return truth.shape == image.shape
-    return truth.matches(image, _TOLERANCE)
-
-
 def _mapped(array: NDArray, value_map: dict[int, int]) -> NDArray[np.uint8]:
     known = np.isin(array, [0, *value_map])
     if not known.all():
@@ -263,9 +281,3 @@ def _mapped(array: NDArray, value_map: dict[int, int]) -> NDArray[np.uint8]:
 def _sources(label: Label) -> list[str]:
     """Names in data lists that count as a label, in lower case."""
     return [name.lower() for name in label.sources or (label.name,)]
-
-
-def _geometry(grid: Grid) -> str:
-    size, spacing = ("x".join(f"{n:.4g}" for n in reversed(numbers)) for numbers in (grid.shape, grid.spacing))
-    place = ", ".join(f"{n:.4g}" for n in grid.to_world((0, 0, 0)))
-    return f"({size} voxels of {spacing} mm, {grid.orientation} from {place})"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
 from hrseg.model_file import Header, Model, first_problem
 from hrseg.prompts import RegionBox
+from hrseg.resample import resample_labels
 from hrseg.runtime import Run
 
 S = TypeVar("S", bound=BaseModel)
@@ -36,15 +38,26 @@ class Options:
         boxes: drawn by hand; what lies in them is segmented. Only for methods that take boxes.
         propose: let the method look for objects itself, too; where boxes are drawn, False leaves it to them alone.
         instances: also return which object belongs to which box.
+        spacing: of the label map in mm, (k, j, i), over the image's field of view; None: the image's own grid. Only for
+            methods with ``any_spacing``.
         remember: the method keeps what it found, so that asking again about the same :class:`Image` object computes
             only what changed, such as one box.
+        resolution: ``input`` for a label map on the image's voxels, ``fine`` for one that is finer by the model's
+            factor. Only for methods that make masks finer.
+        super_resolved: also return the image made sharper, of methods that do so.
+        guidance_center: RAS mm, where the guidance crop is to lie; None: where the method finds it best. Only for
+            methods with ``takes_guidance``.
     """
 
     keep_probability: bool = False
     boxes: tuple[RegionBox, ...] = ()
     propose: bool = True
     instances: bool = False
+    spacing: tuple[float, float, float] | None = None
     remember: bool = False
+    resolution: Literal["input", "fine"] = "input"
+    super_resolved: bool = False
+    guidance_center: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +71,14 @@ class Result:
         boxes: around the objects that were segmented, drawn ones first, for methods that use boxes.
         instances: uint16 (K, J, I) on the label map's grid: n for the object of the n-th of ``boxes``, if asked
             for.
+        super_resolved: the image made sharper, on a grid of its own, if asked for.
+        guidance: the crop that the network saw at full resolution, of methods that use one.
         device: where the network ran at the end.
         seconds: per stage, and ``total``.
         peak_memory: bytes above the start of the job, at the highest point.
         stage_memory: the same for each stage.
         notices: what the user should know.
+        continuous: the field that the label map was read from, of methods with ``any_spacing``.
     """
 
     label_map: LabelMap
@@ -70,11 +86,21 @@ class Result:
     probability: NDArray[np.float32] | None = None
     boxes: list[RegionBox] = field(default_factory=list)
     instances: NDArray[np.uint16] | None = None
+    super_resolved: Image | None = None
+    guidance: RegionBox | None = None
     device: str = "cpu"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
     stage_memory: dict[str, int] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    continuous: SavableField | None = None
+
+
+class SavableField(Protocol):
+    """A segmentation that can be looked at again later, at other resolutions."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes it to a file. Raises OutputError when that cannot be written."""
 
 
 class Method(ABC):
@@ -84,6 +110,12 @@ class Method(ABC):
     title: ClassVar[str]
     #: Whether :attr:`Options.boxes` mean something to it.
     takes_boxes: ClassVar[bool] = False
+    #: Whether :attr:`Options.spacing` means something to it.
+    any_spacing: ClassVar[bool] = False
+    #: Whether :attr:`Options.resolution` may be ``fine``.
+    makes_finer: ClassVar[bool] = False
+    #: Whether :attr:`Options.guidance_center` means something to it.
+    takes_guidance: ClassVar[bool] = False
     #: Settings of the network, checked when a model is loaded.
     NetworkSettings: ClassVar[type[BaseModel]]
     #: Settings of inference that a model carries.
@@ -135,6 +167,9 @@ class Method(ABC):
 _METHODS = {
     "patch_based": "hrseg.patch_based.method:PatchBased",
     "crop_cascade": "hrseg.crop_cascade.method:CropCascade",
+    "pfseg": "hrseg.pfseg.method:PFSeg",
+    "oss_net": "hrseg.oss_net.method:OssNet",
+    "sasr": "hrseg.sasr.method:Sasr",
 }
 
 
@@ -154,6 +189,24 @@ def method_class(name: str) -> type[Method]:
 def method_of(model: Model) -> Method:
     """The method that a model was made for, ready to segment."""
     return method_class(model.header.method)(model)
+
+
+def segment_on(
+    method: Method, image: Image, grid: Grid, options: Options, run: Run
+) -> tuple[Result, NDArray[np.uint8]]:
+    """An image segmented to be compared with a truth on ``grid``: the result, and its label map on that grid.
+
+    Where the truth is finer than the image, methods that can do so make a finer label map.
+    """
+    if grid.size > image.grid.size and method.makes_finer:
+        options = replace(options, resolution="fine")
+    if grid.shape != image.grid.shape and method.any_spacing:
+        options = replace(options, spacing=grid.spacing)
+    result = method.segment(image, options, run)
+    found = result.label_map
+    if found.grid.shape == grid.shape:
+        return result, found.array
+    return result, resample_labels(found.array, found.grid, grid)
 
 
 def settings(kind: type[S], values: dict[str, Any], header_name: str) -> S:

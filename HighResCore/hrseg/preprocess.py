@@ -34,6 +34,7 @@ class Prepared:
         change: from the user's orientation to the model's.
         subject: the part of the reoriented image that ``grid`` covers, in its voxels.
         oriented: grid of the whole image in the model's orientation.
+        greys: per channel (offset, scale), so that ``array * scale + offset`` has the user's grey values again.
     """
 
     array: NDArray[np.float32]
@@ -41,6 +42,7 @@ class Prepared:
     change: Reorientation
     subject: Box
     oriented: Grid
+    greys: tuple[tuple[float, float], ...] = ()
 
 
 def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
@@ -60,8 +62,8 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
     if room is not None:
         check_room(preparing_bytes(image, subject, grid), room)
     array = _resized(oriented.array[(..., *subject.slices)], grid.shape)
-    normalise(array, header.preprocessing.intensity)
-    return Prepared(array, grid, change, subject, oriented.grid)
+    greys = normalise(array, header.preprocessing.intensity)
+    return Prepared(array, grid, change, subject, oriented.grid, tuple(greys))
 
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:
@@ -107,11 +109,15 @@ def check(image: Image, header: Header) -> Image:
     return replace(image, array=np.broadcast_to(image.array, (wanted, *image.grid.shape)))
 
 
-def normalise(array: NDArray[np.float32], intensity: Intensity) -> None:
+def normalise(array: NDArray[np.float32], intensity: Intensity) -> list[tuple[float, float]]:
     """Normalises the grey values of ``array`` (C, K, J, I) in place; see :class:`Intensity`.
 
     A constant channel becomes zero, or a constant between 0 and 1 under ``window``.
+
+    Returns:
+        What was subtracted from each channel, and what it was divided by.
     """
+    greys = []
     for values in array:
         if intensity.kind == "zscore":
             offset, scale = _mean_and_spread(values)
@@ -120,10 +126,12 @@ def normalise(array: NDArray[np.float32], intensity: Intensity) -> None:
             if intensity.kind == "percentile":
                 offset, high = _percentiles(values, offset, high)
             scale = high - offset
+        greys.append((offset, scale))
         values -= offset
         values /= scale
         if intensity.kind != "zscore":
             np.clip(values, 0, 1, out=values)
+    return greys
 
 
 def preparing_bytes(image: Image, subject: Box, grid: Grid) -> int:

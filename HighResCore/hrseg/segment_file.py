@@ -6,9 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,8 @@ _EXTRAS = {
     "probability": "-probability.nii.gz",
     "save_boxes": "-boxes.mrk.json",
     "instances": "-instances.nii.gz",
+    "save_field": ".field.safetensors",
+    "super_resolved": "-super-resolved.nii.gz",
 }
 
 
@@ -52,6 +54,10 @@ class Job:
         propose: with ``boxes``, segment what the model finds by itself, too.
         save_boxes: markups (JSON) around the objects that were segmented.
         instances: 16-bit image; n where an object belongs to the n-th of these boxes.
+        save_field: the field that the label map was read from.
+        spacing: of the label map in mm, (k, j, i); None: the image's own grid.
+        super_resolved: image made sharper, on the grid of the finest resolution that the model knows.
+        resolution, guidance_center: as in :class:`Options`.
     """
 
     image: Path
@@ -62,6 +68,11 @@ class Job:
     propose: bool = False
     save_boxes: Path | None = None
     instances: Path | None = None
+    save_field: Path | None = None
+    spacing: tuple[float, float, float] | None = None
+    super_resolved: Path | None = None
+    resolution: Literal["input", "fine"] = "input"
+    guidance_center: tuple[float, float, float] | None = None
 
     @property
     def inputs(self) -> list[Path]:
@@ -85,24 +96,49 @@ class Job:
         if self.boxes:
             read_json(self.boxes, "boxes file")
         check_output_name(self.output)
-        for image in filter(None, (self.probability, self.instances)):
+        for image in filter(None, (self.probability, self.instances, self.super_resolved)):
             check_writable_suffix(image)
         if self.save_boxes and not self.save_boxes.name.lower().endswith(".json"):
             raise InputError(f'Cannot write boxes to "{self.save_boxes.name}": the name must end in .mrk.json.')
+        if self.save_field and not self.save_field.name.endswith(_EXTRAS["save_field"]):
+            raise InputError(f'The field name "{self.save_field.name}" must end in {_EXTRAS["save_field"]}.')
         for path in self.outputs:
             check_folder(path)
 
     def check_method(self, method: Method) -> None:
-        """Raises InputError when boxes are wanted of a method that takes none."""
+        """Raises InputError when something is wanted of a method that knows no such thing."""
+        if (self.spacing or self.save_field) and not method.any_spacing:
+            raise InputError(
+                f'The method "{method.name}" of the model "{method.model.header.name}" makes label maps on the '
+                "image's grid alone; use an OSS-Net model for another spacing or a field."
+            )
         if not method.takes_boxes and (self.boxes or self.propose or self.save_boxes or self.instances):
             raise InputError(
                 f'The method "{method.name}" of the model "{method.model.header.name}" takes no boxes; '
                 "use a crop cascade model."
             )
+        if (self.resolution == "fine" or self.super_resolved) and not method.makes_finer:
+            raise InputError(
+                f'The method "{method.name}" of the model "{method.model.header.name}" makes neither finer masks nor '
+                "sharper images; use a PFSeg or SASR-Net model."
+            )
+        if self.guidance_center and not method.takes_guidance:
+            raise InputError(
+                f'The method "{method.name}" of the model "{method.model.header.name}" uses no guidance crop; '
+                "use a PFSeg model, or leave the guidance centre out."
+            )
 
 
 def plan_jobs(
-    images: Sequence[Path], output: Path, *, boxes: Path | None = None, propose: bool = False, **extras: Path | None
+    images: Sequence[Path],
+    output: Path,
+    *,
+    boxes: Path | None = None,
+    propose: bool = False,
+    spacing: tuple[float, float, float] | None = None,
+    resolution: Literal["input", "fine"] = "input",
+    guidance_center: tuple[float, float, float] | None = None,
+    **extras: Path | None,
 ) -> list[Job]:
     """One checked job per image. For several images, or where ``output`` is a folder, all outputs are folders.
 
@@ -110,8 +146,10 @@ def plan_jobs(
 
     Args:
         images: as :class:`Job` has one.
-        output, boxes, propose: as in :class:`Job`; a file of boxes belongs to a single image.
-        extras: ``report``, ``probability``, ``save_boxes`` and ``instances``, as in :class:`Job`.
+        output, boxes, propose, spacing, resolution, guidance_center: as in :class:`Job`; a file of boxes belongs to a
+            single image.
+        extras: ``report``, ``probability``, ``save_boxes``, ``instances``, ``save_field`` and ``super_resolved``, as in
+            :class:`Job`.
 
     Raises:
         InputError: as :meth:`Job.check`; a file would be written twice, or over an input.
@@ -122,13 +160,16 @@ def plan_jobs(
             f'A boxes file belongs to one image; use "{boxes}" with its image alone, and segment the others without it.'
         )
     if len(images) == 1 and not output.is_dir():
-        jobs = [Job(images[0], output, boxes=boxes, propose=propose, **extras)]
+        files: dict[str, Any] = dict(extras)
+        jobs = [Job(images[0], output, boxes=boxes, propose=propose, **files)]
     else:
         for folder in filter(None, (output, *extras.values())):
             if folder.name.lower().endswith((".json", *IMAGE_SUFFIXES)):
                 raise InputError(f'With several images "{folder}" must be a folder; leave the ending away.')
             make_folder(folder)
         jobs = [_job_in_folders(image, output, boxes, propose, extras) for image in images]
+    on: dict[str, Any] = {"spacing": spacing, "resolution": resolution, "guidance_center": guidance_center}
+    jobs = [replace(job, **on) for job in jobs]
     read = {path.resolve() for job in jobs for path in job.inputs}
     written = Counter(path.resolve() for job in jobs for path in job.outputs)
     for job in jobs:
@@ -160,6 +201,10 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
         boxes=boxes,
         propose=job.propose or not boxes,
         instances=job.instances is not None,
+        spacing=job.spacing,
+        resolution=job.resolution,
+        super_resolved=job.super_resolved is not None,
+        guidance_center=job.guidance_center,
     )
     with run.stage("forecast"):
         forecast = method.forecast(image, options, run.device)
@@ -172,6 +217,10 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
             _write_instances(job.instances, result)
         if job.save_boxes:
             write_boxes(job.save_boxes, result.boxes)
+        if job.save_field:
+            _write_field(job.save_field, result)
+        if job.super_resolved:
+            _write_super_resolved(job.super_resolved, result)
     content = report_of(job.image, method, result, run, forecast)
     if job.report:
         with replacing(job.report) as temporary:
@@ -210,6 +259,7 @@ def report_of(image: Path, method: Method, result: Result, run: Run, forecast: i
             for label in result.labels
         ],
         **({"boxes": [_entry(box) for box in result.boxes]} if method.takes_boxes else {}),
+        **({"guidance": _entry(result.guidance)} if result.guidance else {}),
         "notices": result.notices,
     }
 
@@ -218,7 +268,7 @@ def _job_in_folders(
     image: Path, output: Path, boxes: Path | None, propose: bool, extras: dict[str, Path | None]
 ) -> Job:
     stem = file_stem(image.resolve())
-    files = {name: folder and folder / f"{stem}{_EXTRAS[name]}" for name, folder in extras.items()}
+    files: dict[str, Any] = {name: folder and folder / f"{stem}{_EXTRAS[name]}" for name, folder in extras.items()}
     return Job(image, output / f"{stem}.nii.gz", boxes=boxes, propose=propose, **files)
 
 
@@ -235,10 +285,22 @@ def _write_probabilities(path: Path, result: Result) -> None:
         write_image(target, values, result.label_map.grid)
 
 
+def _write_super_resolved(path: Path, result: Result) -> None:
+    if result.super_resolved is None:
+        raise InputError("This method gives no super-resolved image.")
+    write_image(path, result.super_resolved.array, result.super_resolved.grid)
+
+
 def _write_instances(path: Path, result: Result) -> None:
     if result.instances is None:
         raise InputError("This method gives no instances.")
     write_image(path, result.instances, result.label_map.grid)
+
+
+def _write_field(path: Path, result: Result) -> None:
+    if result.continuous is None:
+        raise InputError("This method gives no field.")
+    result.continuous.save(path)
 
 
 def _with_label(name: str, label: str) -> str:

@@ -56,28 +56,32 @@ def blended_slabs(
     fill: float = 0.0,
     device: torch.device | None = None,
     advance: Advance | None = None,
+    factors: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Predictions blended over the volume, in consecutive slabs along the first spatial axis.
 
     Args:
         volume: (C, *shape), two or three spatial axes; axes shorter than the window are padded with ``fill``.
         window: sides of a window.
-        predict: (N, C, *window) on ``device`` to (N, classes, *window).
+        predict: (N, C, *window) on ``device`` to (N, classes, *window), finer by ``factors``.
         overlap: share of a window's side that the next one covers again, 0 to below 1.
         batch: windows predicted at once.
         advance: told the number of windows done, after each batch.
+        factors: how many times finer predictions are, per axis; 1 throughout if left out.
 
     Yields:
-        (start, slab): the first slice's index and predictions (classes, thickness, ...) on the CPU.
+        (start, slab): the first slice's index and predictions (classes, thickness, ...) on the CPU, both finer by
+        ``factors``.
     """
+    finer = list(factors or [1] * len(window))
     shape = volume.shape[1:]
     padded = [max(n, w) for n, w in zip(shape, window, strict=True)]
     before = [(n - m) // 2 for n, m in zip(padded, shape, strict=True)]
     starts = [window_starts(n, w, overlap) for n, w in zip(padded, window, strict=True)]
-    inner = tuple(slice(b, b + n) for b, n in zip(before[1:], shape[1:], strict=True))
+    inner = tuple(slice(b * f, (b + n) * f) for b, n, f in zip(before[1:], shape[1:], finer[1:], strict=True))
     rows = list(product(*starts[1:]))
-    weight = gaussian_weight(window)
-    weights = torch.zeros(window[0], *padded[1:])
+    weight = gaussian_weight([w * f for w, f in zip(window, finer, strict=True)])
+    weights = torch.zeros(weight.shape[0], *(n * f for n, f in zip(padded[1:], finer[1:], strict=True)))
     total: Tensor | None = None
 
     def add(first: int, places: list[tuple[int, ...]]) -> Tensor:
@@ -86,7 +90,8 @@ def blended_slabs(
         predicted = predict(stack.to(device)).float().cpu()
         sums = torch.zeros(predicted.shape[1], *weights.shape) if total is None else total
         for place, values in zip(places, predicted, strict=True):
-            block = (slice(None), *(slice(p, p + w) for p, w in zip(place, window[1:], strict=True)))
+            sides = zip(place, window[1:], finer[1:], strict=True)
+            block = (slice(None), *(slice(p * f, (p + w) * f) for p, w, f in sides))
             sums[(slice(None), *block)].addcmul_(values, weight)
             weights[block] += weight
         return sums
@@ -98,8 +103,8 @@ def blended_slabs(
             if advance:
                 advance(len(places))
         assert total is not None
-        done = following - first
-        yield from _finished(total, weights, first, done, before[0], shape[0], inner)
+        done = (following - first) * finer[0]
+        yield from _finished(total, weights, first * finer[0], done, before[0] * finer[0], shape[0] * finer[0], inner)
         _shift(total, 1, done)
         _shift(weights, 0, done)
 

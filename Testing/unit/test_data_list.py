@@ -270,3 +270,70 @@ def test_numbers_that_are_no_instances(tmp_path, odd):
     write_image(tmp_path / "l.nii", np.array([[[0, odd]]], dtype=np.int32), Grid.from_spacing((1, 1, 2)))
     with pytest.raises(InputError, match=f"numbers from .*{odd}.*; use 0 to 65535"):
         read_instances(Case("c", tmp_path, tmp_path / "l.nii", label_above=0))
+
+
+# ---- label maps finer than their images ----
+
+
+def fine_case(folder, shape, spacing, origin=(0, 0, 0)):
+    """An image of 4 x 3 x 2 voxels of 1 mm, and a label map whose first voxel alone is 1."""
+    values = np.zeros(shape, dtype=np.uint8)
+    values[0, 0, 0] = 1
+    write_image(folder / "c.nii", np.zeros((2, 3, 4), dtype=np.uint8), Grid.from_spacing((2, 3, 4)))
+    write_image(folder / "l.nii", values, Grid.from_spacing(shape, spacing, origin))
+    return Case("c", folder / "c.nii", folder / "l.nii")
+
+
+def test_a_finer_label_map_of_the_same_field_of_view(tmp_path):
+    case = fine_case(tmp_path, (4, 3, 12), (0.5, 1, 1 / 3), (-1 / 3, 0, -0.25))
+    image, truth = read_case(case, {1: 1})
+    assert truth.grid.matches(image.grid.resized((4, 3, 12)))
+    assert np.argwhere(truth.array).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "origin"),
+    [
+        ((4, 3, 12), (0.5, 1, 1 / 3), (0, 0, 0)),
+        ((4, 6, 8), (0.5, 0.5, 0.25), (-0.25, -0.25, -0.25)),
+        ((1, 3, 8), (2, 1, 0.5), (-0.25, 0, 0.5)),
+    ],
+    ids=["elsewhere", "smaller", "coarser along k"],
+)
+def test_other_finer_label_maps_do_not_fit(tmp_path, shape, spacing, origin):
+    with pytest.raises(InputError, match=r"does not lie on its image's voxels .*; resample it to them\.$"):
+        read_case(fine_case(tmp_path, shape, spacing, origin), {1: 1})
+
+
+def sized_case(folder, mask, size):
+    row = write_mask(folder, np.zeros((2, 3), dtype=np.uint8))
+    write_picture(folder / "m.png", mask)
+    content = {"labels": {"1": "ball"}, "label_above": 127, "training": [row]}
+    data = read_data_list(write_list(folder, {**content, **({"label_size": size} if size else {})}))
+    return data.cases("training")[0]
+
+
+def test_masks_of_pictures_are_brought_to_the_size_that_the_list_names(tmp_path):
+    mask = np.zeros((8, 24), dtype=np.uint8)
+    # In blocks of 2 x 4 of the 4 x 6 that remain: a full one, one by three quarters, one by a quarter.
+    mask[:2, :4] = mask[2:4, 4:7] = mask[4:6, 8:9] = 255
+    image, truth = read_case(sized_case(tmp_path, mask, [6, 4]), {1: 1})
+    assert truth.grid.matches(image.grid.finer((1, 2, 2)))
+    expected = np.zeros((4, 6))
+    expected[0, 0] = expected[1, 1] = 1
+    np.testing.assert_array_equal(truth.array, [expected])
+
+
+def test_masks_of_pictures_in_another_size_need_it_to_be_named(tmp_path):
+    mask = np.zeros((8, 24), dtype=np.uint8)
+    with pytest.raises(InputError, match='both show the same field of view, give the list a "label_size"'):
+        read_case(sized_case(tmp_path, mask, None), {1: 1})
+    with pytest.raises(InputError, match=r"resample it to them\.$"):
+        read_case(sized_case(tmp_path, mask[:1], None), {1: 1})
+
+
+@pytest.mark.parametrize("size", [512, [512], [512, 0], [512.0, 512], "512"])
+def test_label_size_must_be_two_numbers(tmp_path, rows, size):
+    message = f'"label_size" must be columns and rows such as [512, 512], found {size!r}'
+    content = {"labels": LABELS, "label_size": size, "training": rows}
+    assert problems_of(write_list(tmp_path, content)) == [message]

@@ -133,3 +133,35 @@ def test_memory_does_not_grow_with_the_volume() -> None:
     peak(16)
     # Sums over a volume of this size would take 64 MiB.
     assert peak(512) < 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("shape", "window"), [((20, 17, 9), (8, 8, 8)), ((3, 9, 13), (8, 6, 10)), ((40, 33), (16, 12))]
+)
+@pytest.mark.parametrize("factors", [2, 4])
+def test_finer_predictions_are_as_windows_of_a_finer_volume(
+    shape: tuple[int, ...], window: tuple[int, ...], factors: int
+) -> None:
+    def repeated(x: Tensor) -> Tensor:
+        for axis in range(len(shape)):
+            x = x.repeat_interleave(factors, x.ndim - 1 - axis)
+        return x
+
+    torch.manual_seed(0)
+    volume = torch.rand(1, *shape)
+    found = blend_windows(volume, window, repeated, overlap=0.5, batch=2, factors=[factors] * len(shape))
+    # Whatever the weights are, windows that agree give what each of them says.
+    torch.testing.assert_close(found, repeated(volume))
+
+
+def test_finer_predictions_along_some_axes_come_in_order() -> None:
+    def predict(x: Tensor) -> Tensor:
+        return x.repeat_interleave(4, 3)
+
+    slabs = list(blended_slabs(torch.rand(1, 20, 9), (8, 8), predict, overlap=0.5, factors=[1, 4]))
+    assert torch.cat([slab for _, slab in slabs], dim=1).shape == (1, 20, 36)
+    assert [start for start, _ in slabs] == sorted({start for start, _ in slabs})
+    along = list(blended_slabs(torch.rand(1, 20, 9), (8, 8), lambda x: x.repeat_interleave(2, 2), factors=[2, 1]))
+    ends = [start + slab.shape[1] for start, slab in along]
+    assert [0, *ends[:-1]] == [start for start, _ in along]
+    assert ends[-1] == 40

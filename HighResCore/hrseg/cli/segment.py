@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from hrseg.cli.console import console, output, progress_bar
+from hrseg.errors import InputError
 
 
 def segment(
@@ -45,6 +46,26 @@ def segment(
         Path | None,
         typer.Option(help="16-bit image of the objects, numbered by their boxes; a folder for several images."),
     ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(help="Spacing of the result in mm, one number or i,j,k such as 0.5,0.5,1; for OSS-Net models."),
+    ] = None,
+    save_field: Annotated[
+        Path | None,
+        typer.Option(help="The continuous field (.field.safetensors), of OSS-Net models; a folder for several images."),
+    ] = None,
+    resolution: Annotated[
+        Literal["input", "fine"],
+        typer.Option(help="fine: a result finer than the image, of PFSeg and SASR-Net models."),
+    ] = "input",
+    guidance_center: Annotated[
+        str | None,
+        typer.Option(help="R,A,S in mm: where PFSeg's guidance crop is to lie, instead of the place it would choose."),
+    ] = None,
+    save_super_resolved: Annotated[
+        Path | None,
+        typer.Option(help="The image made sharper, of PFSeg and SASR-Net models; a folder for several images."),
+    ] = None,
 ) -> None:
     """Segments images at their full resolution."""
     with console.status("Loading the model"):
@@ -59,10 +80,15 @@ def segment(
             target,
             boxes=boxes,
             propose=propose,
+            spacing=_spacing(spacing),
             report=report,
             probability=save_probability,
             save_boxes=save_boxes,
             instances=save_instances,
+            save_field=save_field,
+            resolution=resolution,
+            guidance_center=_center(guidance_center),
+            super_resolved=save_super_resolved,
         )
         chosen = choose_device(device)
         method = method_of(load_model(find_model(model)))
@@ -73,6 +99,31 @@ def segment(
         _show(content, job.output)
 
 
+def _spacing(text: str | None) -> tuple[float, float, float] | None:
+    """Millimetres (k, j, i) of one number, or of three as files order them, (i, j, k)."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3) or not all(0 < number < 1000 for number in numbers):
+        raise InputError(f'The spacing "{text}" must be one positive number of mm, or three such as 0.5,0.5,1.')
+    i, j, k = numbers * (3 // len(numbers))
+    return k, j, i
+
+
+def _center(text: str | None) -> tuple[float, float, float] | None:
+    """RAS millimetres of a text such as ``12.5,-30,41``."""
+    if text is None:
+        return None
+    try:
+        right, anterior, superior = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f'The guidance centre "{text}" must be three numbers of mm, such as 12.5,-30,41.') from None
+    return right, anterior, superior
+
+
 def _show(content: dict[str, Any], path: Path) -> None:
     table = Table("label", "voxels", "ml", title=f"{content['image']} → {path}", title_justify="left")
     for column in table.columns[1:]:
@@ -80,6 +131,9 @@ def _show(content: dict[str, Any], path: Path) -> None:
     for label in content["labels"]:
         table.add_row(label["name"], f"{label['voxels']:,}", f"{label['millilitres']:.2f}")
     output.print(table)
+    if "guidance" in content:
+        center, size = ([f"{n:.1f}" for n in content["guidance"][key]] for key in ("center", "size"))
+        output.print(f"Guidance crop: centre {','.join(center)} (R,A,S), {' x '.join(size)} mm")
     if "boxes" in content:
         output.print(f"Boxes: {len(content['boxes'])}")
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())

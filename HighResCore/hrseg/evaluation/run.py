@@ -20,9 +20,10 @@ from hrseg.evaluation.report import pick_cases, write_report
 from hrseg.evaluation.summary import write_metrics
 from hrseg.image import Image, LabelMap, check_folder, make_folder
 from hrseg.memory import MIB
-from hrseg.methods import Method, Options, Result, method_of
+from hrseg.methods import Method, Options, Result, method_of, segment_on
 from hrseg.model_file import Header, Model, load_header, write_model
 from hrseg.preprocess import check
+from hrseg.resample import resample
 from hrseg.runtime import Progress, Run, no_progress
 
 
@@ -69,8 +70,8 @@ def evaluate_model(
     for number, case in enumerate(cases):
         progress("cases", number, len(cases))
         image, truth = read_case(case, value_map)
-        result = method.segment(image, options, Run(device))
-        rows.append(_score(case, truth, result, header, count_objects, instances))
+        result, found = segment_on(method, image, truth.grid, options, Run(device))
+        rows.append(_score(case, truth, result, found, header, count_objects, instances))
     progress("cases", len(cases), len(cases))
     about = {"name": header.name, "method": header.method, "device": str(device)}
     metrics = write_metrics(folder / "metrics.json", about, {"name": data.name, "split": split}, rows)
@@ -113,10 +114,15 @@ def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
 
 
 def _score(
-    case: Case, truth: LabelMap, result: Result, header: Header, count_objects: bool, instances: bool
+    case: Case,
+    truth: LabelMap,
+    result: Result,
+    found: NDArray[np.uint8],
+    header: Header,
+    count_objects: bool,
+    instances: bool,
 ) -> dict[str, Any]:
-    found, grid = result.label_map.array, truth.grid
-    scores = {}
+    grid, scores = truth.grid, {}
     for label, drawn in zip(header.labels, case.annotated(header.labels), strict=True):
         if drawn:
             scores[label.name] = label_metrics(found, truth.array, grid, label.value)
@@ -144,11 +150,14 @@ def _found_instances(result: Result) -> NDArray:
 def _picture(role: str, case: Case, value_map: dict[int, int], method: Method, device: torch.device) -> CasePicture:
     # Segmented once more: keeping every result of a large data set until the best is known would need more memory.
     image, truth = read_case(case, value_map)
-    found = method.segment(image, Options(), Run(device)).label_map.array
-    return CasePicture(
-        case.name, _grey_or_color(image), image.grid, truth.array, found, role, method.model.header.labels
-    )
+    _, found = segment_on(method, image, truth.grid, Options(), Run(device))
+    shown = _grey_or_color(image, truth)
+    return CasePicture(case.name, shown, truth.grid, truth.array, found, role, method.model.header.labels)
 
 
-def _grey_or_color(image: Image) -> Any:
-    return image.array if image.channels == 3 else image.array[0]
+def _grey_or_color(image: Image, truth: LabelMap) -> NDArray:
+    """Three colours or one grey channel, on the grid of the truth where that is finer."""
+    array = image.array
+    if truth.grid.shape != image.grid.shape:
+        array = resample(array, image.grid, truth.grid).astype(array.dtype)
+    return array if image.channels == 3 else array[0]

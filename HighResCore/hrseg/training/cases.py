@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hrseg.data_list import SPLITS, Case, DataList, raise_problems, read_case
 from hrseg.errors import InputError
+from hrseg.geometry import Shape
 from hrseg.image import Image, LabelMap
 from hrseg.model_file import Header
 from hrseg.preprocess import check, prepare
@@ -35,11 +36,14 @@ class ValidationCase:
 
 
 def load_cases(
-    data: DataList, header: Header, progress: Progress = no_progress
+    data: DataList, header: Header, progress: Progress = no_progress, finer: Shape = (1, 1, 1)
 ) -> tuple[list[TrainingCase], list[ValidationCase]]:
     """The cases for training and for validation; those for testing are only checked.
 
     All that is wrong with any case is reported together.
+
+    Args:
+        finer: how many times finer than the images training label maps are where their files are finer.
 
     Raises:
         InputError: no cases; cases that cannot be read or do not fit the model; images that are on both sides of a
@@ -62,7 +66,7 @@ def load_cases(
             check(image, header)
             fingerprints.append(fingerprint(split, case.name, image))
             if split == "training":
-                training.append(_training_case(case, image, truth, header))
+                training.append(_training_case(case, image, truth, header, finer))
             elif split == "validation":
                 validation.append(ValidationCase(case.name, image, truth, annotated))
         except InputError as error:
@@ -76,15 +80,15 @@ def load_cases(
     return training, validation
 
 
-def _training_case(case: Case, image: Image, truth: LabelMap, header: Header) -> TrainingCase:
+def _training_case(case: Case, image: Image, truth: LabelMap, header: Header, finer: Shape) -> TrainingCase:
     prepared = prepare(image, header)
-    inside = prepared.change.apply(truth.array)[prepared.subject.slices]
-    label = resample_labels(inside, prepared.oriented.crop(prepared.subject), prepared.grid)
+    target = prepared.grid.finer(finer) if truth.grid.size > image.grid.size else prepared.grid
+    label = resample_labels(prepared.change.apply(truth.array), truth.grid.reoriented(prepared.change), target)
     annotated = case.annotated(header.labels)
-    return TrainingCase(case.name, prepared.array, label, annotated, _voxels_by_label(label, annotated))
+    return TrainingCase(case.name, prepared.array, label, annotated, voxels_by_label(label, annotated))
 
 
-def _voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> dict[int, NDArray[np.intp]]:
+def voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> dict[int, NDArray[np.intp]]:
     """Flat indices of up to 20,000 evenly chosen voxels of each annotated label that occurs."""
     found = {value: np.flatnonzero(label == value) for value, drawn in enumerate(annotated, 1) if drawn}
     return {value: where[:: -(-len(where) // _VOXELS_KEPT)] for value, where in found.items() if len(where)}

@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 
 from hrseg.image import replacing
 
-_PANELS = {"train_": "training loss", "val_dice": "validation Dice"}
+#: What is drawn, by how its columns begin; the last one only of methods that have gates.
+_PANELS = {"train_": "training loss", "val_dice": "validation Dice", "val_gate_": "mean gate inside lesions"}
 
 
 def draw_curves(rows: list[dict[str, float]], path: Path, title: str) -> None:
     """Losses and validation Dice over the steps, written as PNG. ``rows`` has one entry per validation."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2)
-    for axes, (prefix, label) in zip(panels, _PANELS.items(), strict=True):
+    shown = {prefix: label for prefix, label in _PANELS.items() if any(key.startswith(prefix) for key in rows[-1])}
+    figure = Figure(figsize=(4.5 * len(shown), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (prefix, label) in zip(panels, shown.items(), strict=True):
         for name in sorted({key for row in rows for key in row if key.startswith(prefix)}):
             points = [(row["step"], row[name]) for row in rows if name in row]
             main = name in ("train_loss", "val_dice")
@@ -25,8 +27,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path, title: str) -> None:
         axes.set(xlabel="step", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    panels[0].set_ylim(bottom=0)
-    panels[1].set_ylim(0, 1)
+        axes.set_ylim(0, None if prefix == "train_" else 1)
     figure.suptitle(title)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)

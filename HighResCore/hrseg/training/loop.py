@@ -99,7 +99,7 @@ def train(
     folder.check(resume=options.resume)
     header = recipe.header(Provenance())
     tasks = method_class(recipe.method).training_tasks(header, recipe.training)
-    training, validation = load_cases(data, header, progress)
+    training, validation = load_cases(data, header, progress, tasks[-1].finer)
     folder.begin(recipe, data, options.seed, resume=options.resume)
     trained: dict[str, nn.Module] = {}
     steps = 0

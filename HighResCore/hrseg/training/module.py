@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hrseg.methods import Options, method_class
+from hrseg.methods import Options, method_class, segment_on
 from hrseg.model_file import Model
 from hrseg.runtime import Run
 from hrseg.training.cases import ValidationCase
@@ -87,6 +87,7 @@ class SegmentationModule(lightning.LightningModule):
         self._samples = Samples(task, training, seed)
         self._losses: list[dict[str, Tensor]] = []
         self._scores: dict[str, dict[str, float]] = {}
+        self._observed: dict[str, dict[str, float]] = {}
 
     def train_dataloader(self) -> DataLoader:
         """The samples of the current epoch; the last one ends with the run."""
@@ -105,6 +106,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """One step; the loss and its parts are kept for the next validation."""
+        self._task.step = self.trainer.global_step
         losses = self._task.loss(self.network, batch)
         self._losses.append({name: value.detach() for name, value in losses.items()})
         return losses["loss"]
@@ -115,7 +117,8 @@ class SegmentationModule(lightning.LightningModule):
         # Validation runs in the weights' own precision, like inference.
         with torch.autocast(self.device.type, enabled=False):
             method = method_class(header.method)(Model(header, self._task.whole(self.network).eval()))
-            found = method.segment(case.image, Options(), Run(self.device)).label_map.array
+            _, found = segment_on(method, case.image, case.truth.grid, Options(), Run(self.device))
+            self._observed[case.name] = self._task.observe(self.network, case)
         self._scores[case.name] = {
             label.name: dice(found == label.value, case.truth.array == label.value)
             for label, drawn in zip(header.labels, case.annotated, strict=True)
@@ -132,7 +135,10 @@ class SegmentationModule(lightning.LightningModule):
             if values:
                 self.log(f"val_dice_{label.name}", float(np.mean(values)), sync_dist=True)
         self.log("val_dice", float(np.mean([np.mean(list(row.values())) for row in scores])), sync_dist=True)
-        self._losses, self._scores = [], {}
+        observed = list(_gathered(self._observed, self.trainer.world_size).values())
+        for name in sorted({name for row in observed for name in row}):
+            self.log(f"val_{name}", float(np.mean([row[name] for row in observed if name in row])), sync_dist=True)
+        self._losses, self._scores, self._observed = [], {}, {}
 
     def configure_optimizers(self) -> Any:
         """AdamW; the rate warms up linearly and then decays polynomially (power 0.9) to zero."""

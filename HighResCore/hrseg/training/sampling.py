@@ -19,7 +19,14 @@ MARGIN = 1.25
 def random_patch(
     case: TrainingCase, patch: Sequence[int], foreground: float, rng: np.random.RandomState
 ) -> tuple[Tensor, Tensor]:
-    """Image (C, K, J, I) and label map (K, J, I) around a random place, larger than ``patch`` by :data:`MARGIN`.
+    """Image (C, K, J, I) and label map (K, J, I) in a :func:`random_box` of a case whose grids are the same."""
+    box = random_box(case, patch, foreground, rng)
+    image, label = crop_or_pad(case.image, box), crop_or_pad(case.label, box)
+    return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label))
+
+
+def random_box(case: TrainingCase, patch: Sequence[int], foreground: float, rng: np.random.RandomState) -> Box:
+    """A box around a random place, in voxels of the label map, larger than ``patch`` by :data:`MARGIN`.
 
     Args:
         patch: (k, j, i) sides of the sample in the end.
@@ -35,6 +42,4 @@ def random_patch(
     half = np.asarray(patch) // 2
     centre = np.clip(centre, np.minimum(half, np.asarray(shape) // 2), np.maximum(shape - half, np.asarray(shape) // 2))
     sides = [p if p == 1 else int(np.ceil(p * MARGIN)) for p in patch]
-    box = Box.whole(sides).shift((centre - np.asarray(sides) // 2).tolist())
-    image, label = crop_or_pad(case.image, box), crop_or_pad(case.label, box)
-    return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label))
+    return Box.whole(sides).shift((centre - np.asarray(sides) // 2).tolist())

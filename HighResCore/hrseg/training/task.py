@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hrseg.geometry import Shape
 from hrseg.methods import method_class
 from hrseg.model_file import Header
 from hrseg.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from hrseg.training.cases import ValidationCase
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +25,7 @@ class TrainingCase:
 
     Attributes:
         image: float32 (C, K, J, I), normalised.
-        label: uint8 (K, J, I), the model's values.
+        label: uint8 (K, J, I), the model's values. Finer than the image by :attr:`Task.finer` where the truth is finer.
         annotated: per label, whether it was drawn.
         voxels: per label that occurs, flat indices of (some of) its voxels.
     """
@@ -39,11 +44,15 @@ class Task(ABC):
         name: of the stage, and of its folder; empty where it is the only one.
         header: of the model that validates it.
         settings: its own, such as its number of steps.
+        finer: how many times finer than the images, (k, j, i), it wants label maps whose files are finer.
+        step: optimiser steps done so far, told by the loop before each loss.
     """
 
     name: str = ""
     header: Header
     settings: TrainingSettings
+    finer: Shape = (1, 1, 1)
+    step: int = 0
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """The network to train and the cases to sample from.
@@ -65,3 +74,7 @@ class Task(ABC):
     @abstractmethod
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """``loss`` and its parts, for the log."""
+
+    def observe(self, network: nn.Module, case: ValidationCase) -> dict[str, float]:
+        """What else is logged of a validation case; a mean is taken over the cases that have a value."""
+        return {}

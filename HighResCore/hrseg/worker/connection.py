@@ -41,7 +41,10 @@ class Connection:
         inherited = environment.get("PYTHONPATH")
         path = os.pathsep.join([*map(str, paths), *([inherited] if inherited else [])])
         # A file torch.py in the folder where the caller happens to be is not what the worker should import.
-        environment = {**environment, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        ours = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        # Where the user interface, or anything else, needs a core, threads that spin until the others are done hold
+        # each other up: small steps take ten times as long.
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **environment, **ours}
         try:
             self._process = Process(command, environment)
         except OSError as error:

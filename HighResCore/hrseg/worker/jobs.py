@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from hrseg import memory
 from hrseg.errors import Cancelled, HrsegError, InputError, ModelError, OutOfMemory, OutputError
 from hrseg.geometry import Grid
 from hrseg.image import Image
-from hrseg.methods import Options, Result, method_class
+from hrseg.labels import Label
+from hrseg.lesions import lesions_of
+from hrseg.methods import Method, Options, Result, method_class
 from hrseg.model_file import load_header
 from hrseg.prompts import RegionBox
 from hrseg.runtime import CPU, Progress, Run, choose_device, is_out_of_memory
+from hrseg.worker import fields
 from hrseg.worker.arrays import SUFFIX, map_array, write_array
 from hrseg.worker.loaded import PER_BOX, Loaded, LoadedModels
 from hrseg.worker.messages import (
@@ -27,6 +31,7 @@ from hrseg.worker.messages import (
     DescribeRequest,
     DevicesRequest,
     Failed,
+    FieldRequest,
     ForecastRequest,
     ImageFile,
     ImageRequest,
@@ -59,8 +64,10 @@ class Jobs:
         That of a segmentation has ``label_map`` (entry of an array (K, J, I)), ``affine`` (4x4, of its grid, which may
         be finer than the image's), ``labels`` (``value``, ``name``, ``color``, ``terminology`` as Slicer writes it),
         ``probability`` (labels, K, J, I) and ``instances`` (K, J, I) (entries, or None), ``boxes`` (``name``,
-        ``center``, ``size``, ``axes``), ``device``, ``seconds`` per stage, ``peak_memory`` (bytes), ``notices``, and
-        ``model``.
+        ``center``, ``size``, ``axes``), ``super_resolved`` (entry of an array (C, K, J, I) with its own ``affine``, or
+        None), ``guidance`` (the crop, like one of the boxes, or None), ``lesions`` (fields of
+        :class:`hrseg.lesions.Lesion`, the largest first, or None), ``device``, ``seconds`` per stage, ``peak_memory``
+        (bytes), ``notices``, and ``model``.
 
         Raises:
             HrsegError: what the user should know.
@@ -72,6 +79,8 @@ class Jobs:
                 return self._segment(request, progress, cancel)
             case ProposeRequest():
                 return self._propose(request, progress, cancel)
+            case FieldRequest():
+                return self._ask_field(request, progress, cancel)
             case DescribeRequest():
                 return _describe(request)
             case DevicesRequest():
@@ -87,38 +96,42 @@ class Jobs:
             progress(stage, done, total)
 
         loaded, image, run = self._ready(request, counted, cancel)
-        result = loaded.method.segment(image, _options(request), run)
-        loaded.pace.learn(run.seconds, image.grid.size, crops, len(result.boxes))
+        result = loaded.method.segment(image, _options(request, loaded.method), run)
+        loaded.pace(request.options).learn(run.seconds, image.grid.size, crops, len(result.boxes))
+        lesions = _lesions(result, run) if request.lesions else None
         with run.stage("saving"):
-            arrays = self._saved(request.id, result)
+            arrays = self._saved(request, result)
+        guidance = None if result.guidance is None else _box(result.guidance)
         return {
             **arrays,
             "affine": result.label_map.grid.affine.tolist(),
-            "labels": [
-                {
-                    "value": label.value,
-                    "name": label.name,
-                    "color": list(label.color),
-                    "terminology": label.terminology.entry if label.terminology else None,
-                }
-                for label in result.labels
-            ],
+            "labels": list(map(_label, result.labels)),
+            "guidance": guidance,
+            "lesions": lesions,
             **_about(result.boxes, run, result.device, loaded),
         }
 
     def _propose(self, request: ProposeRequest, progress: Progress, cancel: threading.Event) -> dict[str, Any]:
         loaded, image, run = self._ready(request, progress, cancel)
         boxes = loaded.method.propose(image, Options(remember=True), run)
-        loaded.pace.learn(run.seconds, image.grid.size)
+        loaded.pace({}).learn(run.seconds, image.grid.size)
         return _about(boxes, run, str(run.device), loaded)
+
+    def _ask_field(self, request: FieldRequest, progress: Progress, cancel: threading.Event) -> dict[str, Any]:
+        loaded, image, run = self._ready(request, progress, cancel)
+        arrays = fields.answer(request, loaded.method, image, run, self._folder)
+        if request.grid is None:
+            loaded.pace({}).learn(run.seconds, image.grid.size, boxes=0)
+        labels = fields.chosen_labels(request, loaded.model.header.labels)
+        return {**_about([], run, arrays.pop("device"), loaded), **arrays, "labels": list(map(_label, labels))}
 
     def _forecast(self, request: ForecastRequest, progress: Progress, cancel: threading.Event) -> dict[str, Any]:
         loaded, image, run = self._ready(request, progress, cancel)
         boxes = None if request.propose else len(request.boxes)
         return {
-            "bytes": loaded.method.forecast(image, _options(request), run.device),
+            "bytes": loaded.method.forecast(image, _options(request, loaded.method), run.device),
             "free_bytes": memory.available(run.device),
-            "seconds": loaded.pace.expect(image.grid.size, boxes),
+            "seconds": loaded.pace(request.options).expect(image.grid.size, boxes),
             "device": str(run.device),
         }
 
@@ -134,20 +147,27 @@ class Jobs:
     def _opened(self, file: ImageFile) -> Image:
         """The image in a file: the same object for the same file, by which a method knows what it remembers."""
         if self._image is None or self._image[0] != file:
+            # What methods remember of the image before is of no use any more, and may be large.
+            self._models.forget()
             array = map_array(self._folder / Path(file.path).name)
             self._image = file, Image(array, Grid(array.shape[1:], np.array(file.affine)), file.name)
         return self._image[1]
 
-    def _saved(self, number: int, result: Result) -> dict[str, Any]:
+    def _saved(self, request: SegmentRequest, result: Result) -> dict[str, Any]:
+        sharp = result.super_resolved
         arrays = {
             "label_map": result.label_map.array,
-            "probability": result.probability,
+            "probability": result.probability if request.keep_probability else None,
             "instances": result.instances,
+            "super_resolved": None if sharp is None else sharp.array,
         }
-        return {
-            name: None if array is None else write_array(self._folder / f"job{number}-{name}{SUFFIX}", array)
+        entries: dict[str, Any] = {
+            name: None if array is None else write_array(self._folder / f"job{request.id}-{name}{SUFFIX}", array)
             for name, array in arrays.items()
         }
+        if sharp is not None:
+            entries["super_resolved"]["affine"] = sharp.grid.affine.tolist()
+        return entries
 
 
 def failure(number: int, error: Exception) -> Failed:
@@ -198,11 +218,12 @@ def leave_a_core() -> None:
         torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
 
 
-def _options(request: SegmentRequest) -> Options:
+def _options(request: SegmentRequest, method: Method) -> Options:
     boxes = tuple(RegionBox(np.array(b.center), np.array(b.size), np.array(b.axes), b.name) for b in request.boxes)
     try:
-        return Options(
-            keep_probability=request.keep_probability,
+        options = Options(
+            # The mean probability of a lesion needs it, too.
+            keep_probability=request.keep_probability or request.lesions,
             boxes=boxes,
             propose=request.propose,
             instances=request.instances,
@@ -211,6 +232,23 @@ def _options(request: SegmentRequest) -> Options:
         )
     except TypeError as error:
         raise InputError(f"The options {request.options} are not known to any method ({error}).") from error
+    if (options.resolution != "input" or options.super_resolved) and not method.makes_finer:
+        raise InputError(
+            f'The method "{method.title}" makes neither finer masks nor sharper images; choose another model.'
+        )
+    if options.guidance_center is not None and not method.takes_guidance:
+        raise InputError(f'The method "{method.title}" uses no guidance crop; choose another model.')
+    return options
+
+
+def _lesions(result: Result, run: Run) -> list[dict[str, Any]]:
+    with run.stage("lesions", len(result.labels)) as advance:
+        found, count = lesions_of(
+            result.label_map.array, result.label_map.grid, result.labels, result.probability, advance=advance
+        )
+    if count > len(found):
+        run.notice(f"{count} lesions were found, of which the {len(found)} largest are listed.")
+    return [asdict(lesion) for lesion in found]
 
 
 def _describe(request: DescribeRequest) -> dict[str, Any]:
@@ -221,15 +259,23 @@ def _describe(request: DescribeRequest) -> dict[str, Any]:
 
 
 def _about(boxes: list[RegionBox], run: Run, device: str, loaded: Loaded) -> dict[str, Any]:
-    entries = map(BoxEntry.of, boxes)
     return {
-        "boxes": [{"name": b.name, "center": b.center, "size": b.size, "axes": b.axes} for b in entries],
+        "boxes": list(map(_box, boxes)),
         "device": device,
         "seconds": {**run.seconds, "total": sum(run.seconds.values())},
         "peak_memory": max(run.peak_memory.values(), default=0),
         "notices": run.notices,
         "model": loaded.about(),
     }
+
+
+def _label(label: Label) -> dict[str, Any]:
+    entry = label.terminology.entry if label.terminology else None
+    return {"value": label.value, "name": label.name, "color": list(label.color), "terminology": entry}
+
+
+def _box(box: RegionBox) -> dict[str, Any]:
+    return asdict(BoxEntry.of(box))
 
 
 def _device(name: str, title: str, total: int, free: int) -> dict[str, Any]:

@@ -62,7 +62,11 @@ class Loaded:
     method: Method
     settings: str
     sha256: str
-    pace: Pace = field(default_factory=Pace)
+    paces: dict[str, Pace] = field(default_factory=dict)
+
+    def pace(self, options: dict[str, Any]) -> Pace:
+        """How fast it was with these options: a finer mask takes its own time."""
+        return self.paces.setdefault(json.dumps([options.get("resolution"), options.get("super_resolved")]), Pace())
 
     def about(self) -> dict[str, str]:
         """What goes into a result about its model."""
@@ -103,6 +107,11 @@ class LoadedModels:
         # The one used last is the last one.
         self._models[key] = loaded
         return loaded
+
+    def forget(self) -> None:
+        """Has the methods forget what they remember of an image."""
+        for loaded in self._models.values():
+            loaded.method = _method(loaded.model, json.loads(loaded.settings))
 
     def _make_room(self, path: str, device: str) -> None:
         for key in [k for k in self._models if (k[0], k[3]) == (path, device)]:

@@ -8,23 +8,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
 from reprlib import repr as short
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hrseg.errors import HrsegError
+from hrseg.worker.checking import ProtocolError as ProtocolError
+from hrseg.worker.checking import built
 
 if TYPE_CHECKING:
+    from hrseg.geometry import Grid
     from hrseg.prompts import RegionBox
 
 VERSION = 1
 Kind = Literal["no_memory", "bad_model", "bad_input", "output", "cancelled", "crashed", "internal"]
 Rows = tuple[tuple[float, ...], ...]
-
-
-class ProtocolError(HrsegError):
-    """A line that is not a message of this version."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,19 @@ class BoxEntry:
     def of(cls, box: RegionBox) -> BoxEntry:
         """The entry of a box."""
         return cls(box.name, tuple(box.center.tolist()), tuple(box.size.tolist()), tuple(map(tuple, box.axes.tolist())))
+
+
+@dataclass(frozen=True)
+class GridEntry:
+    """A :class:`~hrseg.geometry.Grid`: (K, J, I), and 4x4 from (i, j, k, 1) to RAS mm."""
+
+    shape: tuple[int, ...]
+    affine: Rows
+
+    @classmethod
+    def of(cls, grid: Grid) -> GridEntry:
+        """The entry of a grid."""
+        return cls(grid.shape, tuple(map(tuple, grid.affine.tolist())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,19 +103,55 @@ class SegmentRequest(ImageRequest):
 
     Attributes:
         boxes, propose, instances, keep_probability: as in :class:`hrseg.methods.Options`.
-        options: further fields of it that only some methods know.
+        lesions: measure the lesions one by one, too.
+        options: further fields of it that only some methods know: ``resolution``, ``super_resolved``,
+            ``guidance_center`` ...
     """
 
     boxes: tuple[BoxEntry, ...] = ()
     propose: bool = True
     instances: bool = False
     keep_probability: bool = False
+    lesions: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastRequest(SegmentRequest):
     """What :class:`SegmentRequest` would need: ``{"bytes", "free_bytes", "seconds" (None: unknown), "device"}``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldRequest(ImageRequest):
+    """Something about the continuous field of an image, which is encoded first where the worker does not hold it.
+
+    Attributes:
+        grid: where, and how finely; None: the image's own.
+        level: probability from which a place belongs to any label; None: where a label is the most probable class.
+        labels: values of those that are wanted; all if empty.
+    """
+
+    grid: GridEntry | None = None
+    level: float | None = None
+    labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest(FieldRequest):
+    """The field on a grid: ``{"label_map" or "probability" (entry of an array), "affine", "labels" ...}``.
+
+    Where only some labels are wanted, a probability (labels, K, J, I) has these alone.
+    """
+
+    what: Literal["label_map", "probability"] = "label_map"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceRequest(FieldRequest):
+    """``{"surfaces": [{"label", "points", "triangles"}], "labels" ...}``, of the labels that are there.
+
+    ``points`` (V, 3) are in RAS mm, ``triangles`` (T, 3) counter-clockwise as seen from outside.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +234,8 @@ _TYPES: dict[str, type[Request] | type[Answer]] = {
     "segment": SegmentRequest,
     "propose": ProposeRequest,
     "forecast": ForecastRequest,
+    "sample": SampleRequest,
+    "surface": SurfaceRequest,
     "describe": DescribeRequest,
     "devices": DevicesRequest,
     "cancel": Cancel,
@@ -231,50 +278,4 @@ def from_json(line: str, expected: type[M]) -> M:
     kind = _TYPES.get(tag) if isinstance(tag, str) else None
     if kind is None or not issubclass(kind, expected):
         raise ProtocolError(f"There is no {expected.__name__.lower()} of the type {short(tag)}.")
-    return _built(content, kind, tag)
-
-
-def _built(content: Any, kind: type, place: str) -> Any:
-    """A dataclass from the JSON object of its fields."""
-    if not isinstance(content, dict):
-        raise ProtocolError(f'"{place}" must be an object, not {short(content)}.')
-    hints = _hints(kind)
-    required = {
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    missing, unknown = sorted(required - content.keys()), sorted(content.keys() - hints.keys())
-    if missing or unknown:
-        raise ProtocolError(f'"{place}" lacks the fields {short(missing)} or has unknown ones {short(unknown)}.')
-    return kind(**{name: _checked(value, hints[name], f"{place}.{name}") for name, value in content.items()})
-
-
-def _checked(value: Any, kind: Any, place: str) -> Any:
-    """A JSON value as a field of that type."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, UnionType):
-        return None if value is None else _checked(value, inner[0], place)
-    if origin is Literal:
-        if value in inner:
-            return value
-    elif origin is tuple:
-        if isinstance(value, list):
-            return tuple(_checked(item, inner[0], f"{place}[{n}]") for n, item in enumerate(value))
-    elif origin is dict:
-        if isinstance(value, dict):
-            return {key: _checked(item, inner[1], f"{place}.{key}") for key, item in value.items()}
-    elif dataclasses.is_dataclass(kind):
-        return _built(value, kind, place)  # type: ignore[arg-type]
-    elif kind is float and type(value) is int:
-        return float(value)
-    elif type(value) is kind:
-        return value
-    raise ProtocolError(f'"{place}" is {short(value)}, which is not a {getattr(kind, "__name__", kind)}.')
-
-
-@lru_cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return built(content, kind, tag)

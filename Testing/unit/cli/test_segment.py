@@ -123,6 +123,53 @@ def test_boxes_for_a_method_that_takes_none(hrseg, tmp_path, model, image):
     assert done.error == 'The method "patch_based" of the model "tiny" takes no boxes; use a crop cascade model.'
 
 
+@pytest.fixture
+def pfseg(tmp_path_factory):
+    """A PFSeg model with random weights."""
+    network = {"widths": [4, 6, 8], "guidance_widths": [2, 4], "tail_width": 4}
+    path = tmp_path_factory.mktemp("pfseg") / "pfseg.safetensors"
+    return write_model(path, method="pfseg", network=network, inference={})
+
+
+def test_a_finer_result_and_a_sharper_image(hrseg, tmp_path, pfseg, image):
+    out, sharp = tmp_path / "out.nii.gz", tmp_path / "sharp.nrrd"
+    done = hrseg(
+        *("segment", image, "--model", pfseg, "-o", out, "--resolution", "fine", "--save-super-resolved", sharp)
+    )
+    assert (done.code, done.err) == (0, "")
+    assert read_label_map(out).grid.matches(GRID.finer(2))
+    assert read_image(sharp).grid.matches(GRID.finer(2))
+
+
+def test_the_place_of_the_guidance_crop(hrseg, tmp_path, pfseg, image):
+    report = tmp_path / "report.json"
+    arguments = ["segment", image, "--model", pfseg, "-o", tmp_path / "out.nii.gz", "--report", report]
+    done = hrseg(*arguments, "--guidance-center", "4.5,9.5,14.5")
+    assert done.code == 0
+    guidance = json.loads(report.read_text())["guidance"]
+    # The 20 voxels are padded to 24; the crop has a quarter of that.
+    assert guidance["size"] == [6, 6, 6]
+    assert np.abs(np.subtract(guidance["center"], [4.5, 9.5, 14.5])).max() <= 1
+    assert "Guidance crop: centre" in done.out
+    wrong = hrseg(*arguments, "--guidance-center", "4,5")
+    assert wrong.error == 'The guidance centre "4,5" must be three numbers of mm, such as 12.5,-30,41.'
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resolution", "fine"], "makes neither finer masks nor sharper images"),
+        (["--save-super-resolved", "sharp.nrrd"], "makes neither finer masks nor sharper images"),
+        (["--guidance-center", "1,2,3"], "uses no guidance crop"),
+    ],
+)
+def test_what_the_baseline_has_not(hrseg, tmp_path, model, image, options, message):
+    options = [tmp_path / option if option.endswith(".nrrd") else option for option in options]
+    done = hrseg("segment", image, "--model", model, "-o", tmp_path / "o.nii.gz", *options)
+    assert done.code == 2
+    assert message in done.error
+
+
 def volume(path, array):
     write_image(path, array, Grid.from_spacing(array.shape))
 

@@ -106,3 +106,26 @@ def test_slices_do_not_fit_a_3d_model(tmp_path):
 def test_both_splits_are_needed(tmp_path, split):
     with pytest.raises(InputError, match=f'no cases with labels in "{split}"'):
         load(write_data(tmp_path, **{split: []}))
+
+
+def test_finer_label_maps(tmp_path):
+    rows = []
+    for number in (0, 1):
+        row = write_case(tmp_path, f"c{number}", number)
+        truth = scene(number)[1].repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        write_image(tmp_path / row["label"], truth, Grid.from_spacing((20, 20, 20)).finer(2))
+        rows.append(row)
+    data = read_data_list(write_data(tmp_path, training=rows[:1], validation=rows[1:], test=[]))
+    # Methods that do not ask for them get them at the image's resolution.
+    (plain,), (seen,) = load_cases(data, tiny_header())
+    np.testing.assert_array_equal(plain.label, scene(0)[1][:, ::-1, ::-1])
+    assert seen.truth.array.shape == (40, 40, 40)
+    (fine,), _ = load_cases(data, tiny_header(), finer=(1, 2, 4))
+    assert fine.image.shape == (1, 20, 20, 20)
+    np.testing.assert_array_equal(fine.label, plain.label.repeat(2, 1).repeat(4, 2))
+    assert (fine.label.ravel()[fine.voxels[1]] == 1).all()
+
+
+def test_label_maps_that_are_not_finer_stay_as_they_are(tmp_path):
+    (first, *_), _ = load_cases(read_data_list(write_data(tmp_path)), tiny_header(), finer=(2, 2, 2))
+    assert first.label.shape == (20, 20, 20)

@@ -37,6 +37,14 @@ def test_environment_of_the_worker(inherited: dict[str, str], path: list[str]) -
     assert answers(connection) == [Log(os.pathsep.join(path)), Log("a bear"), Log("False")]
 
 
+@pytest.mark.parametrize("inherited", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_of_the_worker_do_not_spin(inherited: dict[str, str]) -> None:
+    """Unless the user wants it so."""
+    command = [sys.executable, "-S", "-c", "import os; print(os.environ['OMP_WAIT_POLICY'])"]
+    expected = inherited.get("OMP_WAIT_POLICY", "PASSIVE")
+    assert answers(Connection(command, [], inherited)) == [Log(expected)]
+
+
 def test_silence_is_measured_from_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("hrseg.worker.connection.time.monotonic", lambda: now[0])

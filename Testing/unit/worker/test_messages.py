@@ -17,6 +17,7 @@ from hrseg.worker.messages import (
     Done,
     Failed,
     ForecastRequest,
+    GridEntry,
     ImageFile,
     Log,
     Progress,
@@ -24,8 +25,10 @@ from hrseg.worker.messages import (
     ProtocolError,
     Ready,
     Request,
+    SampleRequest,
     SegmentRequest,
     Shutdown,
+    SurfaceRequest,
     from_json,
     to_json,
 )
@@ -42,6 +45,8 @@ REQUESTS = [
     DevicesRequest(id=2),
     Cancel(id=3),
     Shutdown(),
+    SampleRequest(**FIELDS, grid=GridEntry((1, 2, 3), EYE), level=0.4, labels=(2, 5), what="probability"),
+    SurfaceRequest(**FIELDS),
 ]
 ANSWERS = [
     Ready({"torch": "2.4"}),

@@ -1,0 +1,142 @@
+"""A field as a file: what was encoded, where it lies, and which model it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field as Constraint
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from hrseg.errors import InputError, ModelError
+from hrseg.geometry import Grid
+from hrseg.image import replacing
+from hrseg.model_file import Model, Strict, first_problem
+from hrseg.oss_net.encoding import restore
+from hrseg.oss_net.field import Field
+
+SUFFIX = ".field.safetensors"
+_KEY = "hrseg_field"
+Sides = tuple[Annotated[int, Constraint(ge=1)], Annotated[int, Constraint(ge=1)], Annotated[int, Constraint(ge=1)]]
+
+
+class GridEntry(Strict):
+    """A :class:`hrseg.geometry.Grid`."""
+
+    shape: Sides
+    affine: list[list[float]]
+
+    @classmethod
+    def of(cls, grid: Grid) -> GridEntry:
+        """The entry of a grid."""
+        return cls(shape=grid.shape, affine=grid.affine.tolist())
+
+    def grid(self) -> Grid:
+        """The grid of an entry. Raises InputError for a geometry that is not one."""
+        return Grid(self.shape, self.affine)  # type: ignore[arg-type]
+
+
+class FieldHeader(Strict):
+    """What a field file says of itself.
+
+    Attributes:
+        model: name of the model that made the field.
+        weights: :func:`fingerprint` of its network.
+        grid: working grid.
+        source: grid of the image.
+    """
+
+    format_version: Literal[1] = 1
+    model: str
+    weights: str
+    grid: GridEntry
+    source: GridEntry
+
+
+def save_field(path: str | os.PathLike[str], field: Field) -> None:
+    """Writes a field to a file in one step.
+
+    Raises:
+        InputError: a name without ``.field.safetensors``.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIX):
+        raise InputError(f'The field name "{path.name}" must end in {SUFFIX}.')
+    header = FieldHeader(
+        model=field.model.header.name,
+        weights=fingerprint(field.model.network),
+        grid=GridEntry.of(field.grid),
+        source=GridEntry.of(field.source),
+    )
+    tensors = {name: value.cpu().contiguous() for name, value in field.encoding.tensors().items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={_KEY: header.model_dump_json()})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def field_header(path: str | os.PathLike[str]) -> FieldHeader:
+    """What a field file says of itself.
+
+    Raises:
+        InputError: no such file, damaged, or not a field.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f'Cannot read the field "{path}": {error}; check the path.') from error
+    if text is None:
+        raise InputError(f'"{path}" is not a field of this extension; choose a file that ends in {SUFFIX}.')
+    try:
+        return FieldHeader.model_validate(json.loads(text))
+    except ValidationError as error:
+        raise InputError(f'The header of the field "{path}" is not valid: {first_problem(error)}.') from error
+    except ValueError as error:
+        raise InputError(f'The header of the field "{path}" is not valid JSON; encode the image again.') from error
+
+
+def load_field(path: str | os.PathLike[str], model: Model, device: torch.device | None = None) -> Field:
+    """A field as it was saved, with the model that made it.
+
+    Raises:
+        InputError: as :func:`field_header`; tensors that are missing or do not fit.
+        ModelError: another model, or the same one trained anew.
+    """
+    header = field_header(path)
+    if header.weights != fingerprint(model.network):
+        raise ModelError(
+            f'The field "{path}" was made by the model "{header.model}" with other weights than those of '
+            f'"{model.header.name}"; load that model, or encode the image again.'
+        )
+    try:
+        tensors = {name: value.to(device) if device else value for name, value in load_file(path).items()}
+        grid = header.grid.grid()
+        if tensors["image"].shape != (len(model.header.channels), *grid.shape):
+            raise InputError(
+                f'The image in the field "{path}" has the shape {tuple(tensors["image"].shape)}, not that of its '
+                f"grid, {grid.shape}; encode the image again."
+            )
+        network = model.network.to(device) if device else model.network
+        encoding = restore(network, tensors)
+    except (KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f'The tensors of the field "{path}" are damaged ({error}); encode the image again.') from error
+    return Field(model, grid, header.source.grid(), encoding)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 of a network's weights, whichever device they are on."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

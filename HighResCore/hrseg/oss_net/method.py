@@ -1,0 +1,174 @@
+"""Inference of OSS-Net: the image becomes a field, the field a label map on whatever grid is asked for."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from hrseg.errors import ModelError
+from hrseg.geometry import Grid
+from hrseg.image import Image, LabelMap
+from hrseg.memory import activation_peak, cpu_network_bytes
+from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.model_file import Header, Model
+from hrseg.oss_net.encoding import CACHE, encode
+from hrseg.oss_net.field import Field
+from hrseg.oss_net.network import FieldNetwork
+from hrseg.oss_net.published import PublishedNetwork
+from hrseg.oss_net.settings import InferenceSettings, NetworkSettings
+from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.runtime import CPU, Run, with_fallback
+
+if TYPE_CHECKING:
+    from hrseg.training.task import Task
+
+#: Points at once.
+_CHUNK = 16384
+#: Bytes per point and number of the decoder: inputs, hidden values and what activations need.
+_PER_HIDDEN = 4 * 8
+#: Numbers of a published window's convolutions per point and channel.
+_PER_WINDOW = 4 * 6 * 343
+#: Evaluation's own arrays: cells being refined, and coordinates of points.
+_WORK = 2**26
+
+
+class OssNet(Method):
+    """A continuous occupancy field."""
+
+    name = "oss_net"
+    title = "OSS-Net"
+    any_spacing = True
+    NetworkSettings = NetworkSettings
+    InferenceSettings = InferenceSettings
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self._settings = settings(InferenceSettings, model.header.inference, model.header.name)
+        self._network_settings = settings(NetworkSettings, model.header.network, model.header.name)
+        self._seen: tuple[Image, Field] | None = None
+
+    @classmethod
+    def build(cls, header: Header) -> nn.Module:
+        """See :meth:`Method.build`."""
+        s = settings(NetworkSettings, header.network, header.name)
+        settings(InferenceSettings, header.inference, header.name)
+        problem = s.problem(header.dimension)
+        if problem:
+            raise ModelError(f'The settings of the model "{header.name}" do not fit its method: {problem}.')
+        channels = len(header.channels)
+        if s.variant == "field":
+            return FieldNetwork(header.dimension, channels, header.classes, s.field)
+        return PublishedNetwork(s.variant, channels, header.classes, s.published)
+
+    def segment(self, image: Image, options: Options, run: Run) -> Result:
+        """See :meth:`Method.segment`. The label map lies on the image's grid, or on one of ``options.spacing``."""
+        field = self.field(image, run, remember=options.remember)
+        grid = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
+        header, device = self.model.header, field.encoding.image.device
+        if options.keep_probability:
+            probability = field.probability(grid, run=run)
+            labels = field.labels_of(probability)
+            found = result_of(labels, grid, header, run, device, probability, continuous=field)
+        else:
+            label_map: LabelMap = field.label_map(grid, run=run)
+            found = result_of(label_map.array, grid, header, run, device, continuous=field)
+        return found
+
+    def field(self, image: Image, run: Run, *, remember: bool = False) -> Field:
+        """The image as a field; the one of the last call where the same image was to be remembered.
+
+        Raises:
+            InputError, OutOfMemory, Cancelled: as :meth:`Method.segment`.
+        """
+        if self._seen is not None and self._seen[0] is image:
+            field = self._seen[1]
+        else:
+            self._seen = None
+            field = self._encoded(image, run)
+        self._seen = (image, field) if remember else None
+        return field
+
+    def forecast(self, image: Image, options: Options, device: torch.device) -> int:
+        """See :meth:`Method.forecast`."""
+        image = check(image, self.model.header)
+        _, _, subject, grid = locate(image, self.model.header.preprocessing)
+        output = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
+        kept = output.size * (1 + 4 * len(self.model.header.labels) * options.keep_probability)
+        if device.type != "cpu":
+            return self._encoding_bytes(grid, device)
+        # The prepared image, and the encoding's in half precision.
+        held = 2 * len(self.model.header.channels) * grid.size
+        preparing = preparing_bytes(image, subject, grid)
+        return max(preparing + held, held + self._encoding_bytes(grid, device), held + self._asking_bytes(grid) + kept)
+
+    @classmethod
+    def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
+        """See :meth:`Method.training_tasks`."""
+        from hrseg.oss_net.training import FieldTask
+
+        return [FieldTask(header, settings)]
+
+    def _encoded(self, image: Image, run: Run) -> Field:
+        with run.stage("preparing"):
+            prepared, values = self._prepared(image, run)
+
+        def cost(device: torch.device, _: int) -> int:
+            return self._encoding_bytes(prepared.grid, device)
+
+        def work(device: torch.device, _: int) -> Field:
+            network = self.model.network.to(device)
+            with run.stage("encoding"):
+                encoding = encode(network, values.to(device), prepared.grid.spacing)
+            return Field(self.model, prepared.grid, image.grid, encoding)
+
+        return with_fallback(run, [1], cost, work, held=2 * values.numel())
+
+    def _prepared(self, image: Image, run: Run) -> tuple[Prepared, torch.Tensor]:
+        """Where the working grid lies, and its values in half precision, which is all that is kept."""
+        prepared = prepare(image, self.model.header, run.budget_on(CPU))
+        return prepared, torch.from_numpy(prepared.array).half()
+
+    def _encoding_bytes(self, grid: Grid, device: torch.device) -> int:
+        """Bytes that encoding needs on a device, its image not counted on the CPU."""
+        network = self.model.network
+        if isinstance(network, PublishedNetwork):
+            voxels = math.prod(self._network_settings.published.sides)
+            size = grid.size * 4 * len(self.model.header.channels)
+        else:
+            voxels, size = grid.size, 0
+        activations = int(self._bytes_per_voxel * voxels) + size
+        if device.type == "cpu":
+            return cpu_network_bytes(activations)
+        weights = sum(p.numel() for p in network.parameters())
+        image = 2 * len(self.model.header.channels) * grid.size
+        return int(1.2 * activations) + 4 * weights + image + self._asking_bytes(grid)
+
+    def _asking_bytes(self, grid: Grid) -> int:
+        """Bytes of an encoding without its image, and of what evaluating points needs."""
+        s, header = self._network_settings, self.model.header
+        chunk = min(_CHUNK, self._settings.chunk)
+        if s.variant == "field":
+            nodes = grid.size // math.prod(s.field.all_strides(header.dimension))
+            table = 6 * nodes * (s.field.features + header.classes)
+            return table + CACHE + chunk * s.field.hidden * _PER_HIDDEN + _WORK
+        window = len(header.channels) * (2 if s.variant in ("B", "D") else 1)
+        padded = 4 * window * grid.size
+        return padded + chunk * (s.published.hidden * _PER_HIDDEN + window * _PER_WINDOW) + _WORK
+
+    @cached_property
+    def _bytes_per_voxel(self) -> float:
+        """Bytes of activations per voxel of the encoder's input, found in a small one."""
+        header, network = self.model.header, self.model.network
+        channels = len(header.channels)
+        parameter = next(network.parameters())
+        if isinstance(network, PublishedNetwork):
+            sides = self._network_settings.published.sides
+            return activation_peak(lambda: network.encode(parameter.new_zeros(1, channels, *sides))) / math.prod(sides)
+        assert isinstance(network, FieldNetwork)
+        sides = [1 if header.dimension == 2 and axis == 0 else 2 * n for axis, n in enumerate(network.multiple)]
+        volume = parameter.new_zeros(1, channels, *sides)
+        return activation_peak(lambda: network.encode(volume)) / math.prod(sides)

@@ -1,0 +1,104 @@
+"""Training of the field: a volume, a few thousand of its points, and their labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrseg.errors import InputError, ModelError
+from hrseg.geometry import Box, as_shape
+from hrseg.methods import settings as checked
+from hrseg.model_file import Header
+from hrseg.oss_net.losses import auxiliary_loss, point_loss
+from hrseg.oss_net.sampling import draw_points
+from hrseg.oss_net.settings import NetworkSettings
+from hrseg.oss_net.training_settings import FieldTraining
+from hrseg.resample import crop_or_pad
+from hrseg.training.augmentation import Augment
+from hrseg.training.sampling import MARGIN, random_box, random_patch
+from hrseg.training.task import Task, TrainingCase
+
+
+class FieldTask(Task):
+    """See :class:`Task`."""
+
+    def __init__(self, header: Header, settings: dict[str, Any]) -> None:
+        self.header = header
+        self.settings: FieldTraining = checked(FieldTraining, settings, header.name)
+        self._published = checked(NetworkSettings, header.network, header.name).variant != "field"
+        patch, finer = self.settings.patch, self.settings.finer
+        if len(patch) != header.dimension:
+            raise ModelError(f"The patch {patch} must have {header.dimension} sides.")
+        self._sides = [side * finer for side in patch]
+        self.finer = (1 if header.dimension == 2 else finer, finer, finer)
+        self._augment = Augment(self.settings.augmentation, header, self._sides)
+        # Training cases on a working grid of fixed spacing have that one; the others' own is not known here.
+        self._spacing = torch.tensor(header.preprocessing.spacing or (1.0, 1.0, 1.0))
+
+    def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`: image (C, K, J, I), points (P, 3), target (P,), annotated (labels,), spacing (3,).
+
+        The published networks' auxiliary loss needs the label map (K, J, I), too.
+        """
+        flat = self.header.dimension == 2
+        image, label = self._block(case, rng)
+        if flat:
+            image, label = image[:, 0], label[0]
+        image, label, annotated = self._augment(image, label, torch.tensor(case.annotated), rng)
+        if flat:
+            image, label = image[:, None], label[None]
+        points, target = draw_points(label, self.settings.points, rng)
+        if self.settings.finer > 1:
+            image = F.avg_pool3d(image[None], self.finer)[0]
+            points = (points + 0.5) / torch.tensor(self.finer) - 0.5
+        sample = {"image": image, "points": points, "target": target, "annotated": annotated, "spacing": self._spacing}
+        return {**sample, "label": label} if self._published else sample
+
+    def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
+        """See :meth:`Task.begin`. Raises InputError for a label map that is not as fine as the recipe says."""
+        for case in cases:
+            expected = tuple(n * f for n, f in zip(case.image.shape[1:], self.finer, strict=True))
+            if case.label.shape != expected:
+                raise InputError(
+                    f'The label map of "{case.name}" is not {self.settings.finer} times finer than its image; '
+                    "give such label maps, or change finer in the recipe's training."
+                )
+        return super().begin(trained, cases)
+
+    def _block(self, case: TrainingCase, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
+        """Image (C, K, J, I) and label map (K, J, I) around a random place.
+
+        Of a finer label map the image's voxels are repeated, so that both change alike; they are averaged again later.
+        """
+        flat = self.header.dimension == 2
+        sides = [1, *self._sides] if flat else self._sides
+        if self.settings.finer == 1:
+            return random_patch(case, sides, self.settings.foreground, rng)
+        box = random_box(case, sides, self.settings.foreground, rng)
+        step = np.asarray(self.finer)
+        # As much is added on both sides of the patch, in whole voxels, so that blocks of fine ones stay together.
+        patch = np.asarray([1, *self.settings.patch] if flat else self.settings.patch)
+        whole = patch + 2 * np.where(patch > 1, np.ceil(patch * (MARGIN - 1) / 2), 0).astype(int)
+        coarse = Box.whole(whole).shift(((np.add(box.start, box.stop) // 2) // step - whole // 2).tolist())
+        fine = Box(as_shape(coarse.start * step), as_shape(coarse.stop * step))
+        image = torch.from_numpy(np.ascontiguousarray(crop_or_pad(case.image, coarse)))
+        for axis, count in enumerate(self.finer, start=1):
+            image = image.repeat_interleave(count, dim=axis)
+        return image, torch.from_numpy(np.ascontiguousarray(crop_or_pad(case.label, fine)))
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.loss`."""
+        found = network(batch["image"], batch["points"], batch["spacing"])
+        target, annotated = batch["target"], batch["annotated"]
+        losses = point_loss(found.logits, target, annotated, plain=self._published)
+        if found.prior is None:
+            return losses
+        if self._published:
+            prior = auxiliary_loss(found.prior, batch["label"])
+        else:
+            prior = point_loss(found.prior, target, annotated)["loss"]
+        return {**losses, "loss": losses["loss"] + self.settings.prior * prior, "prior_loss": prior.detach()}

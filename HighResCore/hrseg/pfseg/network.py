@@ -1,0 +1,170 @@
+"""The network: one encoder, a branch for the guidance crop, and a decoder each for the mask and the image.
+
+Low resolution (LR) is that of the input, high resolution (HR) that of the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hrseg.blocks import ResBlock, Up, convolution, instance_norm, pool
+from hrseg.pfseg.settings import NetworkSettings
+
+
+class MultiKernelBlock(nn.Module):
+    """The extended version's residual block: kernels of 3, 5 and 7 side by side, normalised together."""
+
+    def __init__(self, dimension: int, cin: int, cout: int) -> None:
+        super().__init__()
+        sizes = ((3, cout), (5, cout // 2), (7, cout // 2))
+        self.branches = nn.ModuleList(convolution(dimension, cin, width, kernel) for kernel, width in sizes)
+        self.conv2 = convolution(dimension, 2 * cout, cout, 3)
+        self.shortcut = convolution(dimension, cin, cout, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, ...) to (N, cout, ...)."""
+        y = torch.cat([branch(x) for branch in self.branches], dim=1)
+        y = F.leaky_relu(instance_norm(y), 0.01, inplace=True)
+        y = instance_norm(self.conv2(y)).add_(instance_norm(self.shortcut(x)))
+        return F.leaky_relu(y, 0.01, inplace=True)
+
+
+Block = ResBlock | MultiKernelBlock
+_BLOCKS: dict[str, type[Block]] = {"plain": ResBlock, "multi_kernel": MultiKernelBlock}
+
+
+class Encoder(nn.Module):
+    """Residual blocks with pooling between them."""
+
+    def __init__(
+        self, dimension: int, channels: int, widths: Sequence[int], strides: Sequence[Sequence[int]], block: str
+    ) -> None:
+        super().__init__()
+        inputs = [channels, *widths[:-1]]
+        self.blocks = nn.ModuleList(_BLOCKS[block](dimension, a, b) for a, b in zip(inputs, widths, strict=True))
+        self.pools = nn.ModuleList(pool(dimension, s) for s in strides)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The maps of all levels, finest first."""
+        return self.deeper([self.blocks[0](x)])
+
+    def deeper(self, maps: list[Tensor]) -> list[Tensor]:
+        """``maps``, the finest levels', and those below."""
+        for block, pooling in list(zip(self.blocks[1:], self.pools, strict=True))[len(maps) - 1 :]:
+            maps = [*maps, block(pooling(maps[-1]))]
+        return maps
+
+
+class Decoder(nn.Module):
+    """From the bottleneck back to LR with the encoder's maps, and on to HR without.
+
+    Attributes:
+        ups, blocks: coarsest first; the last ``len(tail)`` have no map of the encoder to join.
+    """
+
+    def __init__(self, dimension: int, cin: int, classes: int, s: NetworkSettings) -> None:
+        super().__init__()
+        tail = s.tail_strides(dimension)
+        skips = s.widths[-2::-1]
+        widths = [cin, *skips]
+        strides = s.all_strides(dimension)[::-1]
+        self.ups = nn.ModuleList(Up(dimension, a, b, p) for a, b, p in zip(widths, skips, strides, strict=False))
+        self.blocks = nn.ModuleList(ResBlock(dimension, 2 * w, w) for w in skips)
+        width = s.widths[0]
+        for stride in tail:
+            self.ups.append(Up(dimension, width, width, stride))
+            self.blocks.append(ResBlock(dimension, width, s.tail_width))
+            width = s.tail_width
+        self.head = convolution(dimension, width, classes, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """HR output of the encoder's maps (finest first), the last with what was joined to it."""
+        skips, x = list(maps[:-1]), maps[-1]
+        for up, block in zip(self.ups, self.blocks, strict=True):
+            x = up(x)
+            x = block(torch.cat([x, skips.pop()], dim=1) if skips else x)
+        return self.head(x)
+
+
+class Guidance(NamedTuple):
+    """The guidance crops of a batch.
+
+    Attributes:
+        crop: (N, C, *sides) of the HR image; the sides are :meth:`NetworkSettings.guidance_shape`.
+        place: (N, axes), the crop's centre as a share of the volume's sides.
+        present: (N,), False where this sample goes without its crop.
+    """
+
+    crop: Tensor
+    place: Tensor
+    present: Tensor
+
+
+class PFSegNetwork(nn.Module):
+    """PFSeg (Wang et al., MICCAI 2021), with blocks of the extended version (arXiv 2210.14645) if wanted.
+
+    With the default settings, one channel and one class it has 14,655,042 parameters, 9,355,249 of them for the mask.
+    The image's decoder has no ReLU at its end, which could die.
+
+    Args:
+        dimension: 2 or 3.
+        channels: of the image.
+        classes: channels of the mask, the background included.
+    """
+
+    def __init__(self, dimension: int, channels: int, classes: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        s, strides = settings, settings.all_strides(dimension)
+        self.encoder = Encoder(dimension, channels, s.widths, strides, s.block)
+        self.guidance: Encoder | None = None
+        width = s.widths[-1]
+        if s.guidance_widths:
+            # Pooled once less than the image: the crop has the bottleneck's number of voxels in the end.
+            self.guidance = Encoder(dimension, channels, s.guidance_widths, strides[1:], s.block)
+            width += s.guidance_widths[-1] + dimension * s.tell_place
+        self.segmentation = Decoder(dimension, width, classes, s)
+        self.super_resolution = Decoder(dimension, width, channels, s) if s.super_resolution else None
+        self._added = width - s.widths[-1]
+        self._tell_place = s.tell_place
+
+    def forward(
+        self, image: Tensor, guidance: Guidance | None = None, *, super_resolve: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, classes, *HR) and, if asked for, the super-resolved image (N, channels, *HR).
+
+        Args:
+            image: (N, channels, *LR); sides are multiples of :meth:`NetworkSettings.multiple`.
+        """
+        maps = self.joined(self.encoder(image), guidance)
+        restored = self.super_resolution(maps) if super_resolve and self.super_resolution is not None else None
+        return self.segmentation(maps), restored
+
+    def joined(self, maps: list[Tensor], guidance: Guidance | None) -> list[Tensor]:
+        """The encoder's maps, with what the guidance crop says beside the last one; zeros where there is no crop."""
+        if self.guidance is None:
+            return maps
+        bottom = maps[-1]
+        if guidance is None:
+            extra = bottom.new_zeros(len(bottom), self._added, *bottom.shape[2:])
+        else:
+            extra = self.guidance(guidance.crop)[-1]
+            if self._tell_place:
+                extra = torch.cat([extra, _distances(bottom, guidance.place)], dim=1)
+            extra = extra * guidance.present.to(extra.dtype).view(-1, *[1] * (bottom.ndim - 1))
+        return [*maps[:-1], torch.cat([bottom, extra.to(bottom.dtype)], dim=1)]
+
+
+def _distances(like: Tensor, place: Tensor) -> Tensor:
+    """(N, axes, *shape): how far each voxel lies from ``place``, as a share of the volume's sides."""
+    shape = like.shape[2:]
+    channels = []
+    for axis, side in enumerate(shape):
+        position = (torch.arange(side, device=like.device) + 0.5) / side
+        column = position.view([-1 if a == axis else 1 for a in range(len(shape))]).expand(shape)
+        channels.append(column - place[:, axis].view(-1, *[1] * len(shape)))
+    return torch.stack(channels, dim=1)

@@ -1,0 +1,144 @@
+"""Training of PFSeg: (nearly) whole volumes, shrunk after augmentation, with helpers that inference does not need."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from hrseg.errors import ModelError
+from hrseg.geometry import Box, Grid
+from hrseg.methods import settings as checked
+from hrseg.model_file import Header, Share, Strict
+from hrseg.pfseg.guidance import choose
+from hrseg.pfseg.losses import guidance_loss, similarity_loss, super_resolution_loss, target_enhanced_loss
+from hrseg.pfseg.network import Guidance
+from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
+from hrseg.pfseg.volumes import cut_guidance
+from hrseg.resample import resample
+from hrseg.training.augmentation import Augment
+from hrseg.training.losses import masked_dice_ce
+from hrseg.training.sampling import random_patch
+from hrseg.training.settings import TrainingSettings
+from hrseg.training.task import Task, TrainingCase
+
+Weight = Annotated[float, Field(ge=0, le=1000)]
+
+
+class HelperWeights(Strict):
+    """Weights of the helpers' losses; 0 is off, and without all of them the image's decoder is not trained.
+
+    Attributes:
+        super_resolution, guidance, target_enhanced: 0.5 each, as published.
+        similarity: 72, the published 0.5 times the square of the pooled depth of 12 that the published mean leaves out.
+    """
+
+    super_resolution: Weight = 0.5
+    guidance: Weight = 0.5
+    target_enhanced: Weight = 0.5
+    similarity: Weight = 72.0
+
+
+class PFSegSettings(TrainingSettings):
+    """Adds what PFSeg needs.
+
+    Attributes:
+        size: sides of a sample in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
+        foreground: share of samples centred on a label, where the subject is larger.
+        random_guidance: share of guidance crops at any place, so that people may move them.
+        drop_guidance: share of samples without their crop, so that the model runs without it, too.
+        helpers: weights of the helpers' losses.
+    """
+
+    size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
+    foreground: Share = 0.5
+    random_guidance: Share = 0.25
+    drop_guidance: Share = 0.3
+    helpers: HelperWeights = HelperWeights()
+
+
+class PFSegTask(Task):
+    """See :class:`Task`."""
+
+    def __init__(self, header: Header, settings: dict[str, Any]) -> None:
+        self.header, self._dimension = header, header.dimension
+        self.settings: PFSegSettings = checked(PFSegSettings, settings, header.name)
+        self._network = checked(NetworkSettings, header.network, header.name)
+        self._mode = checked(InferenceSettings, header.inference, header.name).guidance
+        size, lead = self.settings.size, [1] * (3 - self._dimension)
+        factors = self._network.all_factors(self._dimension)
+        steps = np.multiply(self._network.multiple(self._dimension), factors).tolist()
+        if len(size) != self._dimension or any(n % step for n, step in zip(size, steps, strict=True)):
+            raise ModelError(f"The size {size} must have {self._dimension} sides that are multiples of {steps}.")
+        low = np.floor_divide(size, factors).tolist()
+        self._sides = [*lead, *size]
+        self._low = [*lead, *low]
+        self._crop = [*lead, *self._network.guidance_shape(low)]
+        self._augment = Augment(self.settings.augmentation, header, size)
+        weights = self.settings.helpers
+        helped = any((weights.super_resolution, weights.guidance, weights.target_enhanced, weights.similarity))
+        self._helped = self._network.super_resolution and helped
+
+    def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
+        """See :meth:`Task.sample`.
+
+        Returns:
+            low (C, *LR), image (C, *size), label (*size), annotated (labels,); of the guidance crop: crop, place and
+            present as in :class:`Guidance`, and mask (1, *size), 1 in it.
+        """
+        flat = self._dimension == 2
+        image, label = random_patch(case, self._sides, self.settings.foreground, rng)
+        if flat:
+            image, label = image[:, 0], label[0]
+        image, label, annotated = self._augment(image, label, torch.tensor(case.annotated), rng)
+        volume = (image[:, None] if flat else image).numpy()
+        grid = Grid.from_spacing(volume.shape[1:])
+        low = torch.from_numpy(resample(volume, grid, grid.resized(self._low)))
+        found = {"low": low[:, 0] if flat else low, "image": image, "label": label, "annotated": annotated}
+        return {**found, **self._guidance(volume, rng)} if self._network.guidance_widths else found
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.loss`."""
+        guidance = Guidance(batch["crop"], batch["place"], batch["present"]) if "crop" in batch else None
+        logits, restored = network(batch["low"], guidance, super_resolve=self._helped)
+        losses = masked_dice_ce(logits, batch["label"], batch["annotated"])
+        if restored is None:
+            return losses
+        helpers = self._helpers(logits.float().softmax(dim=1), restored.float(), batch)
+        weights = self.settings.helpers
+        total = losses["loss"] + sum(getattr(weights, name) * value for name, value in helpers.items())
+        return {**losses, "loss": total, **{name: value.detach() for name, value in helpers.items()}}
+
+    def _helpers(self, probability: Tensor, restored: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The helpers' losses that are on, by the names of their weights."""
+        image, label, drawn = batch["image"], batch["label"], batch["annotated"]
+        # Of labels that nobody drew in a case neither S nor Y says anything.
+        column = drawn[(..., *[None] * (image.ndim - 2))]
+        foreground = (probability[:, 1:] * column).sum(dim=1, keepdim=True)
+        known = nn.functional.pad(drawn, (1, 0)).gather(1, label.flatten(1)).view_as(label)
+        both = foreground, known[:, None].to(image.dtype), restored, image
+        weights = self.settings.helpers
+        losses = {}
+        if weights.super_resolution:
+            losses["super_resolution"] = super_resolution_loss(restored, image)
+        if weights.guidance and "mask" in batch:
+            losses["guidance"] = guidance_loss(restored, image, batch["mask"].to(image.dtype))
+        if weights.target_enhanced:
+            losses["target_enhanced"] = target_enhanced_loss(*both)
+        if weights.similarity:
+            losses["similarity"] = similarity_loss(*both)
+        return losses
+
+    def _guidance(self, volume: NDArray[np.float32], rng: np.random.RandomState) -> dict[str, Tensor]:
+        mode = "random" if rng.random_sample() < self.settings.random_guidance else self._mode
+        box = choose(volume, self._crop, "variance" if mode == "none" else mode, rng)
+        present = torch.tensor(float(rng.random_sample() >= self.settings.drop_guidance))
+        seen = cut_guidance(volume, box, Box.whole(self._sides), self._sides, self._dimension)
+        mask = torch.zeros(1, *self._sides, dtype=torch.uint8)
+        mask[(0, *box.slices)] = int(present)
+        mask = mask[:, 0] if self._dimension == 2 else mask
+        return {"crop": seen.crop[0], "place": seen.place[0], "present": present, "mask": mask}

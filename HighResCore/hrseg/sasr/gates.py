@@ -1,0 +1,116 @@
+"""Is scale awareness learned? The gates of each path inside lesions, by the lesions' size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrseg.geometry import as_shape
+from hrseg.image import Image, LabelMap
+from hrseg.methods import settings
+from hrseg.model_file import Header
+from hrseg.preprocess import prepare
+from hrseg.resample import resample_labels
+from hrseg.sasr.network import SasrNetwork
+from hrseg.sasr.settings import InferenceSettings, NetworkSettings
+from hrseg.sasr.view import resized, view_of
+
+BINS = ("small", "medium", "large")
+#: Of an image's lesions, at most so many are looked at, the largest ones.
+_MOST = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Lesion:
+    """A connected lesion in what the network sees.
+
+    Attributes:
+        diameter: of the ball, or in 2D the disc, of its size, in voxels.
+        mask: (*shape), the lesion's voxels.
+        centre: (index per axis), of its bounding box.
+    """
+
+    diameter: float
+    mask: NDArray[np.bool_]
+    centre: tuple[int, ...]
+
+
+def lesions(labels: NDArray) -> Iterator[Lesion]:
+    """The largest connected lesions of a label map (*shape), 26 neighbours in 3D and 8 in 2D."""
+    numbers, _ = ndimage.label(labels > 0, np.ones([3] * labels.ndim))
+    sizes = np.bincount(numbers.ravel())[1:]
+    boxes = ndimage.find_objects(numbers)
+    for n in np.argsort(-sizes, kind="stable")[:_MOST]:
+        centre = tuple((s.start + s.stop) // 2 for s in boxes[n])
+        yield Lesion(diameter(int(sizes[n]), labels.ndim), numbers == n + 1, centre)
+
+
+def diameter(voxels: int, dimension: int) -> float:
+    """Of the ball, or in 2D the disc, of so many voxels."""
+    return 2 * float((voxels / np.pi) ** 0.5 if dimension == 2 else (0.75 * voxels / np.pi) ** (1 / 3))
+
+
+def terciles(diameters: Sequence[float]) -> tuple[float, float]:
+    """The two diameters that part lesions into :data:`BINS`; infinite without lesions."""
+    low, high = np.quantile(diameters, [1 / 3, 2 / 3]).tolist() if len(diameters) else (np.inf, np.inf)
+    return low, high
+
+
+def size_bin(diameter: float, limits: tuple[float, float]) -> str:
+    """Small up to the first limit, medium up to the second."""
+    return BINS[int(diameter > limits[0]) + int(diameter > limits[1])]
+
+
+def gates_of_lesions(
+    network: SasrNetwork, header: Header, image: Image, truth: LabelMap, window: Sequence[int]
+) -> list[tuple[float, list[float]]]:
+    """Diameter, in voxels of what the network sees, and mean gate per path of the largest lesions of an image.
+
+    Args:
+        network: in evaluation mode, with scale-aware convolutions.
+        header: of its model.
+        image: as users give it.
+        truth: its label map, which may be finer.
+        window: as in :func:`mean_gates`.
+    """
+    inference = settings(InferenceSettings, header.inference, header.name)
+    factors = settings(NetworkSettings, header.network, header.name).all_factors(header.dimension)
+    prepared = resized(prepare(image, header), inference.size)
+    view = view_of(image, prepared, factors, shrinks=inference.feeds == "shrunk", fine=False)
+    shape = as_shape([1] * view.flat + list(view.volume.shape[1:]))
+    grid = truth.grid.reoriented(prepared.change)
+    labels = resample_labels(prepared.change.apply(truth.array), grid, prepared.grid.resized(shape))
+    found = lesions(labels[0] if view.flat else labels)
+    return [(lesion.diameter, mean_gates(network, view.volume, lesion, window)) for lesion in found]
+
+
+@torch.no_grad()
+def mean_gates(network: SasrNetwork, volume: Tensor, lesion: Lesion, window: Sequence[int]) -> list[float]:
+    """Mean gate of each path of the finest level over a lesion; the network sees a window around it.
+
+    Args:
+        network: in evaluation mode.
+        volume: what the network sees, (C, *shape).
+        lesion: of the same shape.
+        window: its sides.
+    """
+    starts = [
+        min(max(0, c - w // 2), max(0, n - w)) for c, w, n in zip(lesion.centre, window, volume.shape[1:], strict=True)
+    ]
+    block = tuple(slice(a, a + w) for a, w in zip(starts, window, strict=True))
+    part = volume[(slice(None), *block)]
+    sides = [p for n, w in zip(reversed(part.shape[1:]), reversed(window), strict=True) for p in (0, w - n)]
+    device = next(network.parameters()).device
+    gates = network.gates(F.pad(part, sides)[None].to(device))[-1][0].cpu()
+    mask = torch.from_numpy(lesion.mask[block])
+    # Padding, and a network that works at a finer grid, change the gates' shape.
+    mask = F.interpolate(F.pad(mask[None, None].float(), sides), gates.shape[1:], mode="nearest")[0, 0] > 0
+    means: list[float] = gates[:, mask].mean(dim=1).tolist()
+    return means

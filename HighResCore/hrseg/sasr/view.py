@@ -1,0 +1,115 @@
+"""What the network sees of an image, and where what it finds belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from hrseg.geometry import Box, Grid, Shape, as_shape
+from hrseg.image import Image
+from hrseg.preprocess import Prepared
+from hrseg.resample import resample
+from hrseg.sasr.layers import shrunk
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Input and output of one image.
+
+    Attributes:
+        volume: what the network sees, (C, *shape) with two or three spatial axes.
+        place: where its probabilities lie (``grid``, finer than ``volume`` by the factors), and which voxels the label
+            map has (``oriented`` and what follows from it). ``array`` is not used any more.
+        output: grid of the label map, in the user's orientation.
+    """
+
+    volume: Tensor
+    place: Prepared
+    output: Grid
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is a 2D image."""
+        return self.volume.ndim == 3
+
+
+def resized(prepared: Prepared, size: Sequence[int] | None) -> Prepared:
+    """The working grid in ``size`` voxels, (j, i) or (k, j, i); the same where no size is given."""
+    if size is None:
+        return prepared
+    shape = as_shape([*prepared.grid.shape[: 3 - len(size)], *size])
+    if shape == prepared.grid.shape:
+        return prepared
+    # On grids that only count voxels, so that rounding does not depend on where the image lies in space.
+    counted = Grid.from_spacing(prepared.grid.shape)
+    array = resample(prepared.array, counted, counted.resized(shape))
+    return replace(prepared, array=array, grid=prepared.grid.resized(shape))
+
+
+def view_of(image: Image, prepared: Prepared, factors: Sequence[int], *, shrinks: bool, fine: bool) -> View:
+    """What the network sees: the image itself, or where it ``shrinks`` the image a smaller one.
+
+    Args:
+        image: as the user gave it.
+        prepared: the same, prepared.
+        factors: how many times finer the network answers, per axis.
+        shrinks: the image is shrunk by the factors, so that the probabilities have its resolution.
+        fine: the label map is finer than the image by the factors; only where the image is not shrunk.
+    """
+    return _shrunk_view(image, prepared, factors) if shrinks else _native_view(image, prepared, factors, fine)
+
+
+def _native_view(image: Image, prepared: Prepared, factors: Sequence[int], fine: bool) -> View:
+    finer = _of_three(factors)
+    place = replace(prepared, grid=prepared.grid.finer(finer))
+    output = image.grid
+    if fine:
+        subject = Box(_times(prepared.subject.start, finer), _times(prepared.subject.stop, finer))
+        place = replace(place, subject=subject, oriented=prepared.oriented.finer(finer))
+        output = image.grid.finer([finer[axis] for axis in prepared.change.inverse.axes])
+    return View(_volume(prepared.array, len(factors)), place, output)
+
+
+def _shrunk_view(image: Image, prepared: Prepared, factors: Sequence[int]) -> View:
+    volume = _shrunk_volume(_volume(prepared.array, len(factors)), factors)
+    return View(volume, prepared, image.grid)
+
+
+def _shrunk_volume(volume: Tensor, factors: Sequence[int]) -> Tensor:
+    """(C, *shape) shrunk as means over blocks; the edge is repeated where a side is not a multiple."""
+    pads = [(0, -n % f) for n, f in zip(volume.shape[1:], factors, strict=True)]
+    if any(after for _, after in pads):
+        volume = F.pad(volume[None], [p for pair in reversed(pads) for p in pair], mode="replicate")[0]
+    return shrunk(volume[None], factors)[0]
+
+
+def restored(array: NDArray[np.float32], view: View, image: Image) -> Image:
+    """A super-resolved image (C, K, J, I) on the working grid, in the user's orientation, grey values and type."""
+    result = np.empty_like(array)
+    for values, found, (offset, scale) in zip(result, array, view.place.greys, strict=True):
+        np.multiply(found, scale, out=values)
+        values += offset
+    if image.array.dtype.kind in "iu":
+        limits = np.iinfo(image.array.dtype)
+        result = np.clip(np.rint(result), limits.min, limits.max).astype(image.array.dtype)
+    return Image(result, view.place.grid, image.name).reoriented(view.place.change.inverse)
+
+
+def _volume(array: NDArray[np.float32], dimension: int) -> Tensor:
+    """A view, without the single slice of a 2D image."""
+    tensor = torch.from_numpy(array)
+    return tensor[:, 0] if dimension == 2 else tensor
+
+
+def _of_three(factors: Sequence[int]) -> list[int]:
+    return [1] * (3 - len(factors)) + list(factors)
+
+
+def _times(start: Shape, factors: Sequence[int]) -> Shape:
+    return as_shape(np.multiply(start, factors))

@@ -1,0 +1,144 @@
+"""What the worker answers about the continuous field of an image: label maps, probabilities and surfaces of it.
+
+The field stays with the method that made it, for as long as its model and its image are those used last; otherwise the
+image is encoded again before it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrseg import memory
+from hrseg.errors import InputError, OutOfMemory
+from hrseg.geometry import Floats, Grid
+from hrseg.image import Image
+from hrseg.labels import Label
+from hrseg.methods import Method
+from hrseg.runtime import CPU, Run
+from hrseg.worker.arrays import SUFFIX, write_array
+from hrseg.worker.messages import FieldRequest, SampleRequest, SurfaceRequest
+
+if TYPE_CHECKING:
+    from hrseg.oss_net.field import Field
+    from hrseg.oss_net.surface import Surface
+
+#: Bytes per voxel of a label map and of the work on it.
+_LABEL_BYTES = 2
+
+
+def answer(request: FieldRequest, method: Method, image: Image, run: Run, folder: Path) -> dict[str, Any]:
+    """The arrays that a request asks for, written to ``folder``.
+
+    Raises:
+        InputError: a model without fields, a grid that is none, a label that the model does not have.
+        OutOfMemory: no room for the result.
+        Cancelled: as ``run`` has it.
+        OutputError: the arrays cannot be written.
+    """
+    from hrseg.oss_net.method import OssNet
+
+    if not isinstance(method, OssNet):
+        raise InputError(
+            f'The model "{method.model.header.name}" is of the method {method.title}, which gives no continuous field; '
+            "choose an OSS-Net model."
+        )
+    labels = [label.value for label in chosen_labels(request, method.model.header.labels)]
+    grid = _grid(request, image)
+    _check_room(request, grid, len(labels))
+    field = method.field(image, run, remember=True)
+    about = {"device": str(field.encoding.image.device), "affine": grid.affine.tolist()}
+    if isinstance(request, SurfaceRequest):
+        return {**about, "surfaces": _surfaces(request, field, grid, labels, run, folder)}
+    assert isinstance(request, SampleRequest)
+    return {**about, **_sampled(request, field, grid, labels, run, folder)}
+
+
+def chosen_labels(request: FieldRequest, labels: Sequence[Label]) -> list[Label]:
+    """Those of a model's labels that a request asks for. Raises InputError for one that the model does not have."""
+    known = {label.value: label for label in labels}
+    for value in request.labels:
+        if value not in known:
+            raise InputError(f"There is no label {value}; this model has {', '.join(map(str, known))}.")
+    return [label for label in labels if not request.labels or label.value in request.labels]
+
+
+def _grid(request: FieldRequest, image: Image) -> Grid:
+    if request.grid is None:
+        return image.grid
+    shape = request.grid.shape
+    if len(shape) != 3:
+        raise InputError(f"The shape {list(shape)} of the grid must be three numbers (K, J, I).")
+    return Grid((shape[0], shape[1], shape[2]), np.array(request.grid.affine))
+
+
+def _check_room(request: FieldRequest, grid: Grid, labels: int) -> None:
+    """Refuses a result that would take the computer's memory, before anything is computed."""
+    probability = isinstance(request, SampleRequest) and request.what == "probability"
+    need, room = grid.size * (4 * labels if probability else _LABEL_BYTES), memory.available(CPU)
+    if need > room:
+        k, j, i = grid.shape
+        raise OutOfMemory(
+            f"{i} x {j} x {k} voxels need {need / memory.GIB:.1f} GB of memory, but {room / memory.GIB:.1f} GB are "
+            "free; choose a coarser resolution or a smaller region."
+        )
+
+
+def _sampled(
+    request: SampleRequest, field: Field, grid: Grid, labels: list[int], run: Run, folder: Path
+) -> dict[str, Any]:
+    array: NDArray
+    if request.what == "probability":
+        array = field.probability(grid, run=run)
+        if len(labels) < len(array):
+            array = array[np.array(labels) - 1]
+    else:
+        array = field.label_map(grid, level=request.level, run=run).array
+        if request.labels:
+            array[~np.isin(array, labels)] = 0
+    with run.stage("saving"):
+        return {request.what: write_array(folder / f"job{request.id}-{request.what}{SUFFIX}", array)}
+
+
+def surface_at(field: Field, label: int, grid: Grid, level: float | None, run: Run) -> Surface:
+    """The boundary of a label, at ``level`` as :meth:`Field.label_map` has it."""
+    from hrseg.oss_net.surface import surface_of
+
+    if level is None:
+        return field.surface(label, grid, run=run)
+
+    def lead(index: Floats) -> NDArray[np.float32]:
+        run.check_cancelled()
+        probability = field.probability_at(grid.to_world(index))
+        ahead = probability.sum(axis=0) - level
+        if len(probability) > 1:
+            others = np.delete(probability, label - 1, axis=0).max(axis=0)
+            ahead = np.minimum(ahead, probability[label - 1] - others)
+        return ahead
+
+    mask = field.label_map(grid, level=level, run=run).array == label
+    with run.stage("surface"):
+        return surface_of(mask, lead, grid)
+
+
+def _surfaces(
+    request: SurfaceRequest, field: Field, grid: Grid, labels: list[int], run: Run, folder: Path
+) -> list[dict[str, Any]]:
+    """One entry per label that is there: ``label``, ``points`` (V, 3) RAS mm, ``triangles`` (T, 3)."""
+    entries = []
+    for label in labels:
+        surface = surface_at(field, label, grid, request.level, run)
+        if len(surface.triangles):
+            name = f"job{request.id}-label{label}"
+            entries.append(
+                {
+                    "label": label,
+                    "points": write_array(folder / f"{name}-points{SUFFIX}", surface.points.astype(np.float32)),
+                    "triangles": write_array(folder / f"{name}-triangles{SUFFIX}", surface.triangles),
+                }
+            )
+    return entries

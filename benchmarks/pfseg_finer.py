@@ -1,0 +1,84 @@
+r"""Masks at 1 mm of images of 2 mm, against exact truth at 1 mm: PFSeg's own finer mask, and enlarged masks of 2 mm.
+
+    hrseg phantom runs/finer --cases 8 --seed 7 --truth-spacing 1
+    python benchmarks/pfseg_finer.py runs/finer --pfseg phantom-ct-pfseg --baseline phantom-ct-patch-based \
+      --output runs/finer-results
+
+Each model is scored as it is (``fine``, where it makes masks finer), with its label map of 2 mm taken over to 1 mm
+(``labels``), and with its probabilities of 2 mm enlarged (``probability``).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from hrseg.evaluation.figures import png_bytes
+from hrseg.evaluation.metrics import label_metrics
+from hrseg.evaluation.pictures import CasePicture, contour_figure
+from hrseg.geometry import Grid
+from hrseg.image import Image, make_folder, read_image, read_label_map, replacing
+from hrseg.methods import Options, Result, method_of
+from hrseg.model_file import load_model
+from hrseg.model_store import find_model
+from hrseg.resample import resample, resample_labels
+from hrseg.runtime import Run, choose_device
+
+KEYS = ("dice", "surface_dice", "hd95_mm")
+
+
+def enlarged(result: Result, grid: Grid) -> NDArray[np.uint8]:
+    """The label of highest probability on a finer grid."""
+    assert result.probability is not None
+    values = torch.from_numpy(result.probability)
+    values = torch.cat([1 - values.sum(0, keepdim=True), values])
+    finer = F.interpolate(values[None], grid.shape, mode="trilinear", align_corners=False)[0]
+    return finer.argmax(0).to(torch.uint8).numpy()
+
+
+def masks(name: str, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The ways of one model."""
+    method, run = method_of(load_model(find_model(name))), Run(choose_device())
+    if method.makes_finer:
+        found = method.segment(image, Options(resolution="fine"), run).label_map
+        yield "fine", resample_labels(found.array, found.grid, grid)
+    result = method.segment(image, Options(keep_probability=True), run)
+    yield "labels", resample_labels(result.label_map.array, image.grid, grid)
+    yield "probability", enlarged(result, grid)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="phantoms with finer truth")
+    parser.add_argument("--pfseg", required=True)
+    parser.add_argument("--baseline", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    make_folder(arguments.output)
+    scores: dict[str, list[list[float]]] = {}
+    for path in sorted((arguments.folder / "images").glob("*.nii.gz")):
+        image, truth = read_image(path), read_label_map(arguments.folder / "truth" / path.name)
+        for name in (arguments.pfseg, arguments.baseline):
+            labels = load_model(find_model(name)).header.labels
+            for way, found in masks(name, image, truth.grid):
+                values = [label_metrics(found, truth.array, truth.grid, label.value) for label in labels]
+                row = [float(np.mean([v[key] for v in values if v[key] is not None])) for key in KEYS]
+                scores.setdefault(f"{name}, {way}", []).append(row)
+                grey = resample(image.array[0], image.grid, truth.grid)
+                picture = CasePicture(path.name, grey, truth.grid, truth.array, found, way, labels)
+                with replacing(arguments.output / f"{path.name.split('.')[0]}-{name}-{way}.png") as temporary:
+                    temporary.write_bytes(png_bytes(contour_figure(picture)))
+        print(path.name, {key: np.round(rows[-1], 4).tolist() for key, rows in scores.items()}, flush=True)
+    print("\n| mask | Dice | surface Dice | HD95 [mm] |\n| --- | --- | --- | --- |")
+    for key, rows in scores.items():
+        print(f"| {key} | " + " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0)) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+r"""PFSeg and its helpers against windows, the whole volume at once, and a shrunk copy, at equal widths and steps.
+
+    python benchmarks/pfseg_tables.py headneck-ct --data runs/headneck.json --output runs/pfseg \
+      --rows windows whole low plain sr fusion guidance --seed 0
+
+Rows: ``windows`` of half the sides of PFSeg's samples; ``whole``: the same network on windows as large as these;
+``low``: the same network on the shrunk copy, its probabilities enlarged; ``plain``: PFSeg's mask alone; ``sr``: and the
+super-resolved image; ``fusion``: and the losses that tie both together; ``guidance``: and the guidance crop. Each is
+trained with the profile of recipes/NAME-patch-based.yaml or NAME-pfseg.yaml and scored on the test part; what exists in
+the output folder is not done again. In the end it prints a table of all rows in the folder, with paired gains over
+``windows``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hrseg.data_list import DataList, read_data_list
+from hrseg.evaluation.compare import compare
+from hrseg.evaluation.run import evaluate_model
+from hrseg.evaluation.summary import read_metrics
+from hrseg.model_file import load_model
+from hrseg.training.loop import TrainingOptions, train
+from hrseg.training.recipe import Recipe, read_recipe
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+OFF = {"super_resolution": 0.0, "guidance": 0.0, "target_enhanced": 0.0, "similarity": 0.0}
+#: PFSeg's rows: the weights that are on (None: all), and whether there is a guidance crop.
+HELPERS: dict[str, tuple[dict[str, float], bool]] = {
+    "plain": (OFF, False),
+    "sr": ({**OFF, "super_resolution": 0.5}, False),
+    "fusion": ({"guidance": 0.0}, False),
+    "guidance": ({}, True),
+}
+
+
+def row_recipe(name: str, row: str, profile: str) -> Recipe:
+    """The recipe of a row."""
+    pfseg = read_recipe(RECIPES / f"{name}-pfseg.yaml", profile)
+    if row in HELPERS:
+        helpers, guided = HELPERS[row]
+        network = pfseg.network if guided else {**pfseg.network, "guidance_widths": []}
+        return pfseg.model_copy(update={"network": network, "training": {**pfseg.training, "helpers": helpers}})
+    base = read_recipe(RECIPES / f"{name}-patch-based.yaml", profile)
+    size = pfseg.training["size"]
+    half = [n // 2 for n in size]
+    # Samples as large as PFSeg's, or half as large: of all voxels, or of the shrunk copy.
+    patch = size if row == "whole" else half
+    training = {**base.training, "patch": patch, **({"batch_size": 1} if row == "whole" else {})}
+    changes: dict[str, Any] = {"training": training, "inference": {"window": patch, "overlap": 0.5}}
+    changes["preprocessing"] = pfseg.preprocessing
+    if row == "low":
+        spacing = pfseg.preprocessing.spacing
+        assert spacing
+        coarse = tuple(np.multiply(spacing, 2).tolist())
+        changes["preprocessing"] = pfseg.preprocessing.model_copy(update={"spacing": coarse})
+    return base.model_copy(update=changes)
+
+
+def run_row(name: str, row: str, data: DataList, folder: Path, options: TrainingOptions) -> None:
+    """Trains a row if there is no model of it, and scores it if there are no scores."""
+    path = folder / f"{row}-{options.seed}.safetensors"
+    if not path.exists():
+        resume = path.with_suffix(".training").exists()
+        again = TrainingOptions(**{**vars(options), "resume": resume})
+        train(row_recipe(name, row, options.profile), data, path, again)
+    scores = path.with_suffix("")
+    if not (scores / "metrics.json").exists():
+        evaluate_model(load_model(path), data, "test", scores, torch.device("cpu"))
+
+
+def print_table(folder: Path) -> None:
+    """All rows of the folder."""
+    keys = ["dice", "surface_dice", "hd95_mm"]
+    print("| row | " + " | ".join(keys) + " | Dice over windows (95 % interval) | s | MiB |\n|" + " --- |" * 7)
+    found = {path.parent.name: read_metrics(path) for path in sorted(folder.glob("*/metrics.json"))}
+    for row, metrics in found.items():
+        base = found.get(f"windows-{row.rpartition('-')[2]}")
+        gain = compare(base, metrics).overall if base and base is not metrics else None
+        text = f"{gain.difference:+.3f} ({gain.low:+.3f} … {gain.high:+.3f})" if gain else ""
+        numbers = [f"{metrics['mean'][key]:.3f}" for key in keys]
+        cost = metrics["cost"]
+        print(
+            f"| {row} | {' | '.join(numbers)} | {text} | {cost['seconds_mean']:.1f} | {cost['peak_memory_mib']:.0f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="headneck-ct, phantom-ct ...")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    folder = arguments.output / arguments.name
+    folder.mkdir(parents=True, exist_ok=True)
+    options = TrainingOptions(profile=arguments.profile, accelerator="cpu", seed=arguments.seed)
+    for row in arguments.rows:
+        run_row(arguments.name, row, read_data_list(arguments.data), folder, options)
+    print_table(folder)
+
+
+if __name__ == "__main__":
+    main()
