@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ("HighResCore", "CropCascade")
+MODULES = ("HighResCore", "CropCascade", "OSSNet", "SRSegmentation")
 
 
 def settings(module: str) -> dict[str, str]:

@@ -197,10 +197,11 @@ class BoxTable(VTKObservationMixin):
         self._refresh()
 
     def _jump(self, identifier: str) -> None:
+        from HighResSegmentationLib.Views import jumpTo
+
         roi, center = slicer.mrmlScene.GetNodeByID(identifier), [0.0, 0.0, 0.0]
         roi.GetCenterWorld(center)
-        kind = slicer.vtkMRMLSliceNode
-        kind.JumpAllSlices(slicer.mrmlScene, *center, kind.CenteredJumpSlice)
+        jumpTo(center)
         self.select(roi)
 
     def _delete(self, identifier: str) -> None:

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 import slicer
 from CropCascadeLib.ParameterNode import CropCascadeParameterNode
 from HighResSegmentationLib.Jobs import Job, Jobs, OnFailed, OnProgress, sharedJobs
-from hrseg.errors import InputError
+from HighResSegmentationLib.Requests import ignoreProgress, imageFields, nodeID, nodeOf, requiredNode, waitFor
 
 if TYPE_CHECKING:
     from hrseg.worker.client import WorkerClient
@@ -74,12 +74,14 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
 
     def proposeBoxes(self, volume: Any, settings: Settings, rois: Sequence[Any] = ()) -> list[Any]:
         """See :meth:`startPropose`. Returns the new ROI nodes."""
-        return list(self._wait(lambda done, failed: self.startPropose(volume, settings, rois, done, failed)).boxes)
+        return list(
+            waitFor(self.jobs, lambda done, failed: self.startPropose(volume, settings, rois, done, failed)).boxes
+        )
 
     def segment(self, volume: Any, settings: Settings, rois: Sequence[Any] = (), segmentation: Any = None) -> Outcome:
         """See :meth:`startSegment`."""
-        return self._wait(
-            lambda done, failed: self.startSegment(volume, settings, rois, done, failed, None, segmentation)
+        return waitFor(
+            self.jobs, lambda done, failed: self.startSegment(volume, settings, rois, done, failed, None, segmentation)
         )
 
     def startPropose(
@@ -97,17 +99,17 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
         Raises:
             Busy: another job runs.
         """
-        volumeID, roiIDs = _identifier(volume), [roi.GetID() for roi in rois]
+        volumeID, roiIDs = nodeID(volume), [roi.GetID() for roi in rois]
 
         def build(client: WorkerClient) -> Any:
             from hrseg.worker.messages import ProposeRequest
 
-            return ProposeRequest(**_common(client, _node(volumeID), settings))
+            return ProposeRequest(**imageFields(client, nodeOf(volumeID), settings))
 
         def finished(result: dict[str, Any]) -> None:
-            onDone(_proposed(result, _required(volumeID), [roi for roi in map(_node, roiIDs) if roi]))
+            onDone(_proposed(result, requiredNode(volumeID), [roi for roi in map(nodeOf, roiIDs) if roi]))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or _ignored))
+        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
 
     def startSegment(
         self,
@@ -125,7 +127,7 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
         Raises:
             Busy: another job runs.
         """
-        volumeID, roiIDs = _identifier(volume), [roi.GetID() for roi in rois]
+        volumeID, roiIDs = nodeID(volume), [roi.GetID() for roi in rois]
         segmentationID = segmentation.GetID() if segmentation else None
 
         def build(client: WorkerClient) -> Any:
@@ -134,10 +136,10 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
             return SegmentRequest(**_asked(client, volumeID, settings, roiIDs))
 
         def finished(result: dict[str, Any]) -> None:
-            target = _required(segmentationID) if segmentationID else None
-            onDone(self._segmented(result, _required(volumeID), target))
+            target = requiredNode(segmentationID) if segmentationID else None
+            onDone(self._segmented(result, requiredNode(volumeID), target))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or _ignored))
+        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
 
     def startForecast(
         self,
@@ -148,7 +150,7 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
         onFailed: OnFailed,
     ) -> None:
         """Asks what :meth:`startSegment` would need: ``bytes``, ``free_bytes``, ``seconds`` or None, ``device``."""
-        volumeID, roiIDs = _identifier(volume), [roi.GetID() for roi in rois]
+        volumeID, roiIDs = nodeID(volume), [roi.GetID() for roi in rois]
 
         def build(client: WorkerClient) -> Any:
             from hrseg.worker.messages import ForecastRequest
@@ -156,15 +158,6 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
             return ForecastRequest(**_asked(client, volumeID, settings, roiIDs))
 
         self.jobs.start(Job(build, onDone, onFailed, background=True))
-
-    def _wait(self, start: Callable[[OnDone, OnFailed], None]) -> Outcome:
-        outcomes: list[Outcome] = []
-        errors: list[Exception] = []
-        start(outcomes.append, errors.append)
-        self.jobs.wait()
-        if errors:
-            raise errors[0]
-        return outcomes[0]
 
     def _segmented(self, result: dict[str, Any], volume: Any, target: Any) -> Outcome:
         from HighResSegmentationLib.Segmentations import addSegmentsTo, instancesFromResult, segmentationFromResult
@@ -181,30 +174,17 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
         return Outcome(segmentation, objects, message=_summary(result, volume))
 
 
-def _common(client: WorkerClient, volume: Any, settings: Settings) -> dict[str, Any]:
-    """What every request about an image has. Nodes are read here, on the main thread."""
-    from HighResSegmentationLib.Volumes import imageFromVolume, volumeKey
-
-    image = imageFromVolume(volume)
-    return {
-        "image": client.image_file(volumeKey(volume), image.array, image.grid.affine, image.name),
-        "model": settings.model,
-        "device": settings.device,
-        "inference": dict(settings.inference),
-    }
-
-
 def _asked(client: WorkerClient, volumeID: str, settings: Settings, roiIDs: Sequence[str]) -> dict[str, Any]:
     """What requests about a segmentation have besides."""
     from HighResSegmentationLib.Boxes import boxFromRoi
     from hrseg.worker.messages import BoxEntry
 
-    volume = _node(volumeID)
+    volume = nodeOf(volumeID)
     return {
-        "boxes": tuple(BoxEntry.of(boxFromRoi(_node(roiID), volume)) for roiID in roiIDs),
+        "boxes": tuple(BoxEntry.of(boxFromRoi(nodeOf(roiID), volume)) for roiID in roiIDs),
         "propose": settings.addProposals or not roiIDs,
         "instances": settings.instances,
-        **_common(client, volume, settings),
+        **imageFields(client, volume, settings),
     }
 
 
@@ -242,23 +222,3 @@ def _nothing(result: dict[str, Any], volume: Any) -> str:
     else:
         text = _('No object found in "{name}", so no segment was made; lower the threshold (Options) or draw a box.')
     return "\n".join([text.format(name=volume.GetName()), *result.get("notices", [])])
-
-
-def _ignored(stage: str, done: int, total: int, seconds: float) -> None:
-    """For callers who do not want to be told."""
-
-
-def _identifier(volume: Any) -> str:
-    return "" if volume is None else volume.GetID()
-
-
-def _node(identifier: str) -> Any:
-    return slicer.mrmlScene.GetNodeByID(identifier) if identifier else None
-
-
-def _required(identifier: str) -> Any:
-    """The node that a result belongs to. Raises InputError when it is gone."""
-    node = _node(identifier)
-    if node is None:
-        raise InputError(_("The volume or segmentation was removed during the run, so its result was dropped."))
-    return node

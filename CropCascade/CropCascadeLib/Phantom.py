@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import vtk
-
 import slicer
+from HighResSegmentationLib.PhantomGeometries import placedVolume
 
 _SHAPE = (32, 40, 48)
 #: Start and stop of each axis (k, j, i). They are so wide apart that boxes around them do not touch.
@@ -16,19 +14,13 @@ _BRIGHT = 100
 
 
 def phantomVolume(kind: str = "plain") -> Any:
-    """A volume node called "phantom"; ``kind`` is one of :data:`GEOMETRIES`."""
+    """A volume node called "phantom"; ``kind`` is a key of PhantomGeometries.GEOMETRIES."""
     import numpy as np
 
     array = np.zeros(_SHAPE, np.int16)
     for block in BLOCKS:
         array[_inside(block)] = _BRIGHT
-    affine, transform = GEOMETRIES[kind]()
-    volume = slicer.util.addVolumeFromArray(array, affine, "phantom")
-    if transform is not None:
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", kind)
-        node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(transform))
-        volume.SetAndObserveTransformNodeID(node.GetID())
-    return volume
+    return placedVolume(array, kind)
 
 
 def phantomBox(volume: Any, block: str) -> Any:
@@ -56,32 +48,3 @@ def dice(segmentation: Any, volume: Any, *blocks: str, number: int = 0) -> float
 
 def _inside(block: str) -> tuple[slice, ...]:
     return tuple(slice(*ends) for ends in BLOCKS[block])
-
-
-def _oblique() -> Any:
-    """Turned about two axes, voxels of 1.2 x 0.9 x 1.5 mm."""
-    rotation = vtk.vtkTransform()
-    rotation.RotateZ(25)
-    rotation.RotateX(40)
-    rotation.Scale(1.2, 0.9, 1.5)
-    return slicer.util.arrayFromVTKMatrix(rotation.GetMatrix())
-
-
-def _moved(angle: float) -> Any:
-    transform = vtk.vtkTransform()
-    transform.Translate(30, -20, 15)
-    transform.RotateWXYZ(angle, 1, 2, 3)
-    return slicer.util.arrayFromVTKMatrix(transform.GetMatrix())
-
-
-def _identity() -> Any:
-    return slicer.util.arrayFromVTKMatrix(vtk.vtkMatrix4x4())
-
-
-#: The matrix from IJK to RAS, and that of a parent transform, if any.
-GEOMETRIES: dict[str, Callable[[], tuple[Any, Any]]] = {
-    "plain": lambda: (_identity(), None),
-    "oblique": lambda: (_oblique(), None),
-    "translated": lambda: (_identity(), _moved(0)),
-    "rotated": lambda: (_oblique(), _moved(50)),
-}

@@ -5,16 +5,12 @@ The same class runs inside Slicer and, on Slicer's scene alone, in pytest.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-import unittest
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import slicer
-from CropCascadeLib.Phantom import BLOCKS, GEOMETRIES, dice, phantomBox, phantomVolume
+from CropCascadeLib.Phantom import BLOCKS, dice, phantomBox, phantomVolume
+from HighResSegmentationLib.PhantomGeometries import GEOMETRIES
+from HighResSegmentationLib.RunSelfTests import RunSelfTests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,30 +18,8 @@ if TYPE_CHECKING:
     from CropCascadeLib.Logic import CropCascadeLogic, Settings
 
 
-class CropCascadeTests(unittest.TestCase):
+class CropCascadeTests(RunSelfTests):
     """To be mixed with Slicer's base class of self-tests."""
-
-    def setUp(self) -> None:
-        """Empties the scene; a folder for what the test writes."""
-        slicer.mrmlScene.Clear()
-        self.folder = Path(tempfile.mkdtemp(prefix="hrseg-selftest-"))
-
-    def tearDown(self) -> None:
-        """Leaves nothing behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        slicer.mrmlScene.Clear()
-
-    def runTest(self) -> None:
-        """Runs all, as Slicer's "Reload and Test" wants it; what is skipped says why."""
-        for name in sorted(name for name in dir(self) if name.startswith("test_")):
-            self.setUp()
-            try:
-                getattr(self, name)()
-                self.delayDisplay(f"{name}: passed")
-            except unittest.SkipTest as reason:
-                self.delayDisplay(f"{name}: skipped, {reason}")
-            finally:
-                self.tearDown()
 
     # ---- without inference ----
 
@@ -53,13 +27,13 @@ class CropCascadeTests(unittest.TestCase):
         """Saved, cleared and loaded, the scene has the choices, the boxes and the volume."""
         from CropCascadeLib.ParameterNode import Merge
 
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         parameters = logic.getParameterNode()
         parameters.inputVolume, parameters.model, parameters.device = volume, "nuclei-crop-cascade", "cpu"
         parameters.boxes = [phantomBox(volume, "first"), phantomBox(volume, "second")]
         parameters.addProposals, parameters.instances = True, True
         parameters.context, parameters.threshold, parameters.merge = 30.0, 0.25, Merge.max
-        self._saveAndLoad()
+        self.saveAndLoad()
         loaded = logic.getParameterNode()
         self.assertEqual(loaded.inputVolume.GetName(), "phantom")
         self.assertEqual([roi.GetName() for roi in loaded.boxes], ["first", "second"])
@@ -83,7 +57,7 @@ class CropCascadeTests(unittest.TestCase):
         from CropCascadeLib.Logic import Settings
         from hrseg.errors import HrsegError
 
-        logic = self._logic()
+        logic = self.makeLogic()
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
         for volume, words in ((None, "No volume is chosen"), (empty, '"empty" is empty')):
             with self.assertRaisesRegex(HrsegError, words):
@@ -94,7 +68,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_proposeEditSegment(self) -> None:
         """Boxes are proposed, one is deleted, one moved off and another drawn; what they hold is found."""
-        logic, volume, settings = self._logic(), phantomVolume(), self._settings()
+        logic, volume, settings = self.makeLogic(), phantomVolume(), self._settings()
         rois = logic.proposeBoxes(volume, settings)
         self.assertEqual(len(rois), 2)
         outcome = logic.segment(volume, settings, rois)
@@ -110,7 +84,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_onlyTheEditedBoxIsComputed(self) -> None:
         """A second run with one box moved has one crop to compute."""
-        logic, volume, settings = self._logic(), phantomVolume(), self._settings()
+        logic, volume, settings = self.makeLogic(), phantomVolume(), self._settings()
         rois = [phantomBox(volume, "first"), phantomBox(volume, "second")]
         logic.segment(volume, settings, rois)
         rois[1].SetSize(*(side + 1 for side in rois[1].GetSize()))
@@ -122,7 +96,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_proposingAgain(self) -> None:
         """Proposals that nobody edited are replaced, edited ones stay and get no double."""
-        logic, volume, settings = self._logic(), phantomVolume(), self._settings()
+        logic, volume, settings = self.makeLogic(), phantomVolume(), self._settings()
         edited, untouched = logic.proposeBoxes(volume, settings)
         edited.SetSize(*(side + 1 for side in edited.GetSize()))
         (new,) = logic.proposeBoxes(volume, settings, [edited, untouched])
@@ -131,7 +105,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_geometries(self) -> None:
         """Under a translated, rotated and oblique volume the result lies where the objects are."""
-        logic, settings = self._logic(), self._settings()
+        logic, settings = self.makeLogic(), self._settings()
         for kind in GEOMETRIES:
             with self.subTest(kind):
                 volume = phantomVolume(kind)
@@ -142,9 +116,9 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_resultSurvivesTheScene(self) -> None:
         """Saved, cleared and loaded, the segmentation is the same and says where it comes from."""
-        logic, volume = self._logic(), phantomVolume("rotated")
+        logic, volume = self.makeLogic(), phantomVolume("rotated")
         name = logic.segment(volume, self._settings(), [phantomBox(volume, "first")]).segmentation.GetName()
-        self._saveAndLoad()
+        self.saveAndLoad()
         segmentation, volume = slicer.util.getNode(name), slicer.util.getNode("phantom")
         self.assertGreater(dice(segmentation, volume, "first"), 0.97)
         self.assertTrue(segmentation.GetAttribute("HighResSegmentation.Model"))
@@ -152,7 +126,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_addedToASegmentation(self) -> None:
         """The segment that a user had before stays as it was."""
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         outcome = logic.segment(volume, self._settings(), [phantomBox(volume, "first")])
         again = logic.segment(volume, self._settings(), [phantomBox(volume, "second")], outcome.segmentation)
         self.assertIs(again.segmentation, outcome.segmentation)
@@ -164,7 +138,7 @@ class CropCascadeTests(unittest.TestCase):
         """Instances are named after the boxes."""
         from dataclasses import replace
 
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         rois = [phantomBox(volume, "second"), phantomBox(volume, "first")]
         objects = logic.segment(volume, replace(self._settings(), instances=True), rois).objects
         names = [objects.GetSegmentation().GetNthSegment(number).GetName() for number in range(2)]
@@ -173,7 +147,7 @@ class CropCascadeTests(unittest.TestCase):
 
     def test_nothingThere(self) -> None:
         """An image without objects is explained, and no empty segmentation is left."""
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         array = slicer.util.arrayFromVolume(volume) * 0
         array[::2] = 3
         slicer.util.updateVolumeFromArray(volume, array)
@@ -182,58 +156,28 @@ class CropCascadeTests(unittest.TestCase):
         self.assertIn('No object found in "phantom"', outcome.message)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)
 
-    def test_cancel(self) -> None:
-        """A cancelled run ends within a second and leaves the scene as it was; the next one runs."""
-        from hrseg.errors import Cancelled
-
-        logic, volume, settings = self._logic(), phantomVolume(), self._settings()
-        logic.segment(volume, settings)
-        nodes = slicer.mrmlScene.GetNumberOfNodes()
-        told = self._started(logic, volume, settings)
-        logic.jobs.cancel()
-        began = time.monotonic()
-        logic.jobs.wait()
-        self.assertLess(time.monotonic() - began, 1.0)
-        self.assertIsInstance(told[0], Cancelled)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
-        self.assertIsNotNone(logic.segment(volume, settings).segmentation)
-
-    def test_sceneClosedDuringARun(self) -> None:
-        """The run ends, its result is dropped, and the next one runs."""
-        from hrseg.errors import Cancelled
-
-        logic, settings = self._logic(), self._settings()
-        told = self._started(logic, phantomVolume(), settings)
-        slicer.mrmlScene.Clear()
-        self.assertIsInstance(told[0], Cancelled)
-        logic.jobs.wait()
-        self.assertEqual(len(told), 1)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)
-        self.assertIsNotNone(logic.segment(phantomVolume(), settings).segmentation)
-
-    def test_volumeRemovedDuringARun(self) -> None:
-        """The result is dropped, in words."""
-        logic, volume = self._logic(), phantomVolume()
-        told = self._started(logic, volume, self._settings())
-        slicer.mrmlScene.RemoveNode(volume)
-        logic.jobs.wait()
-        self.assertIn("removed during the run", str(told[0]))
-
     # ---- helpers ----
 
-    def _logic(self) -> CropCascadeLogic:
+    def makeLogic(self) -> CropCascadeLogic:
+        """The logic of the module."""
         from CropCascadeLib.Logic import CropCascadeLogic
 
         return CropCascadeLogic()
+
+    def makeVolume(self) -> Any:
+        """A new volume node in which something is found."""
+        return phantomVolume()
+
+    def startRun(self, logic: CropCascadeLogic, volume: Any) -> list[Any]:
+        """A run under way; the list receives its outcome or error."""
+        return self._started(logic, volume, self._settings())
 
     def _settings(self) -> Settings:
         """A model that finds what is bright. Skips where no Python can run it."""
         from CropCascadeLib.Logic import Settings
         from CropCascadeLib.ThresholdModel import writeThresholdModel
 
-        problem = _whyNoInference()
-        if problem:
-            self.skipTest(problem)
+        self.requireInference()
         return Settings(str(writeThresholdModel(self.folder / "threshold.safetensors", size=32)), "cpu")
 
     def _started(
@@ -248,19 +192,3 @@ class CropCascadeTests(unittest.TestCase):
         told: list[Any] = []
         logic.startSegment(volume, settings, rois, told.append, told.append, onProgress)
         return told
-
-    def _saveAndLoad(self) -> None:
-        file = str(self.folder / "scene.mrb")
-        self.assertTrue(slicer.util.saveScene(file))
-        slicer.mrmlScene.Clear()
-        slicer.util.loadScene(file)
-
-
-@cache
-def _whyNoInference() -> str:
-    """Why no Python here can run a network; "" if one can."""
-    from HighResSegmentationLib.Environment import workerEnvironment
-
-    environment = workerEnvironment()
-    report = environment.check()
-    return "" if report.ok else f"{environment.python} cannot run networks: {report.text}"

@@ -6,10 +6,10 @@ norms that do nothing, an upper path that is zero. What they must find is theref
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 from typing import Any
+
+from HighResSegmentationLib.ModelWriter import Tensor, writeModel
 
 #: Grey values up to this one are background, those from the second on object.
 WINDOW = (0.0, 100.0)
@@ -31,16 +31,7 @@ def writeThresholdModel(path: Path, dimension: int = 3, size: int = 16) -> Path:
         for part, level in (("coarse", 0.1), ("fine", 0.5))
         for name, value in _network(dimension, level).items()
     }
-    table: dict[str, Any] = {"__metadata__": {"hrseg": json.dumps(_header(dimension, size))}}
-    data = b""
-    for name, (shape, numbers) in tensors.items():
-        packed = struct.pack(f"<{len(numbers)}f", *numbers)
-        table[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(packed)]}
-        data += packed
-    text = json.dumps(table).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return path
+    return writeModel(path, _header(dimension, size), tensors)
 
 
 def _header(dimension: int, size: int) -> dict[str, Any]:
@@ -63,9 +54,9 @@ def _header(dimension: int, size: int) -> dict[str, Any]:
     }
 
 
-def _network(dimension: int, level: float) -> dict[str, tuple[list[int], list[float]]]:
+def _network(dimension: int, level: float) -> dict[str, Tensor]:
     """Shape and numbers of each weight."""
-    weights: dict[str, tuple[list[int], list[float]]] = {}
+    weights: dict[str, Tensor] = {}
 
     def convolution(name: str, cin: int, cout: int) -> None:
         """Copies the last channel that comes in, which for the decoder is the one that skipped the poolings."""

@@ -45,9 +45,22 @@ def roiFromBox(box: RegionBox, volumeNode: Any, name: str | None = None) -> Any:
         InputError: no volume, or a nonlinear transform above it.
     """
     roiNode = _addRoi(volumeNode, name or box.name, box.axes)
-    roiNode.SetSize(*box.size)
-    roiNode.SetCenter(*box.center)
+    _setBox(roiNode, box)
     return roiNode
+
+
+def placeRoi(roiNode: Any, box: RegionBox, volumeNode: Any) -> None:
+    """Makes a ROI node the box in the volume's frame, under the volume's transform and beside it in the hierarchy.
+
+    Raises:
+        InputError: no volume, or a nonlinear transform above it.
+    """
+    gridOfVolume(volumeNode)
+    requireLinear(volumeNode, "volume")
+    with slicer.util.NodeModify(roiNode):
+        placeBeside(roiNode, volumeNode)
+        _setAxes(roiNode, box.axes)
+        _setBox(roiNode, box)
 
 
 def newRoi(volumeNode: Any, name: str) -> Any:
@@ -101,12 +114,21 @@ def _addRoi(volumeNode: Any, name: str, axes: Floats) -> Any:
     requireLinear(volumeNode, "volume")
     roiNode = volumeNode.GetScene().AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
     placeBeside(roiNode, volumeNode)
-    matrix = np.eye(4)
-    matrix[:3, :3] = _rightHanded(_rightAngled(axes))
-    roiNode.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    _setAxes(roiNode, axes)
     roiNode.CreateDefaultDisplayNodes()
     _setDisplay(roiNode.GetDisplayNode())
     return roiNode
+
+
+def _setAxes(roiNode: Any, axes: Floats) -> None:
+    matrix = np.eye(4)
+    matrix[:3, :3] = _rightHanded(_rightAngled(axes))
+    roiNode.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(matrix))
+
+
+def _setBox(roiNode: Any, box: RegionBox) -> None:
+    roiNode.SetSize(*box.size)
+    roiNode.SetCenter(*box.center)
 
 
 def _setDisplay(display: Any) -> None:

@@ -11,6 +11,8 @@ import slicer
 from hrseg.errors import InputError
 from hrseg.geometry import Floats
 
+_SOURCE = "HighResSegmentation.Volume"
+
 
 def requireLinear(node: Any, what: str) -> None:
     """Raises InputError if a transform above ``node``, which is a ``what`` for the user, is not linear."""
@@ -53,6 +55,21 @@ def _warpAbove(node: Any) -> Any | None:
 def placeBeside(node: Any, volumeNode: Any) -> None:
     """Puts ``node`` under the transform of the volume, and beside it in the subject hierarchy."""
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    fileBeside(node, volumeNode)
+
+
+def setSource(node: Any, volumeNode: Any) -> None:
+    """Has ``node`` remember the volume that it was made from; the scene's files keep that."""
+    node.SetNodeReferenceID(_SOURCE, volumeNode.GetID())
+
+
+def sourceOf(node: Any) -> Any:
+    """The volume that a node was made from; None where that is not known or gone."""
+    return node.GetNodeReference(_SOURCE)
+
+
+def fileBeside(node: Any, volumeNode: Any) -> None:
+    """Puts ``node``, which need have no place in space, beside the volume in the subject hierarchy."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volumeNode.GetScene())
     own, volumeItem = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volumeNode)
     if own and volumeItem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,11 @@ class ModelEntry:
     problem: str = ""
 
 
-def listModels(method: str | None = None) -> list[ModelEntry]:
-    """The models found, by title; those of one ``method`` if it is named, and files that cannot be read at the end."""
+def listModels(method: str | Collection[str] | None = None) -> list[ModelEntry]:
+    """The models found, by title; those of one ``method``, or of some, if named. Unreadable files come last."""
+    methods = [method] if isinstance(method, str) else method
     entries = map(_entry, stored_models())
-    chosen = [entry for entry in entries if entry.problem or method in (None, entry.method)]
+    chosen = [entry for entry in entries if entry.problem or methods is None or entry.method in methods]
     return sorted(chosen, key=lambda entry: (bool(entry.problem), entry.title))
 
 

@@ -45,10 +45,10 @@ def segmentationFromResult(
     placeBeside(segmentationNode, volumeNode)
     segmentationNode.CreateDefaultDisplayNodes()
     _setReferenceGeometry(segmentationNode, volumeNode, grid)
-    provenance = _provenance(result, volumeNode)
-    for key, value in provenance.items():
+    origin = provenance(result, volumeNode)
+    for key, value in origin.items():
         segmentationNode.SetAttribute(key, value)
-    _add(segmentationNode, _segments(result, labelArray, grid), provenance)
+    _add(segmentationNode, _segments(result, labelArray, grid), origin)
     return segmentationNode
 
 
@@ -75,7 +75,7 @@ def addSegmentsTo(segmentationNode: Any, result: Mapping[str, Any], labelArray: 
     if not segmentation.GetConversionParameter(_geometryParameter()):
         _setReferenceGeometry(segmentationNode, volumeNode, grid)
     segmentationNode.CreateDefaultDisplayNodes()
-    return _add(segmentationNode, _segments(result, labelArray, grid), _provenance(result, volumeNode))
+    return _add(segmentationNode, _segments(result, labelArray, grid), provenance(result, volumeNode))
 
 
 def instancesFromResult(
@@ -194,7 +194,7 @@ def _setReferenceGeometry(segmentationNode: Any, volumeNode: Any, grid: Grid) ->
     segmentationNode.GetSegmentation().SetConversionParameter(_geometryParameter(), geometry)
 
 
-def _provenance(result: Mapping[str, Any], volumeNode: Any) -> dict[str, str]:
+def provenance(result: Mapping[str, Any], volumeNode: Any) -> dict[str, str]:
     """Where a result comes from, as attributes of the node and tags of the segments; what is unknown is left out."""
     model = result.get("model", {})
     seconds = result.get("seconds", {}).get("total")

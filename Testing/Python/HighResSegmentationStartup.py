@@ -13,7 +13,7 @@ from HighResSegmentationLib.Terminologies import loadTerminologies  # noqa: E402
 heavy = started_with & {"torch", "pydantic", "monai", "safetensors"}
 assert not heavy, f"imported at start-up: {heavy}"
 
-for module in ("highrescore", "cropcascade"):
+for module in ("highrescore", "cropcascade", "ossnet", "srsegmentation"):
     assert hasattr(slicer.modules, module), f"the module {module} is missing"
 
 assert listModels(), "no bundled model was found"

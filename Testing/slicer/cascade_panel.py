@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import panel_env
 from fake_worker import FakeClient, found
+from module_panel import answer, picture, qt, status, volume
 from slicer_env import slicer
 
 if TYPE_CHECKING:
     from CropCascadeLib.Widget import CropCascadePanel
 
-CropCascade, qt = panel_env.load_module("CropCascade"), panel_env.qt
-#: Pictures of the panel are kept here, for people to look at.
-PICTURES = os.environ.get("HRSEG_TEST_PICTURES")
+__all__ = ["CropCascade", "answer", "labels", "picture", "qt", "roi", "status", "tick", "volume"]
 
-
-def volume(name: str = "CT chest") -> Any:
-    array = np.zeros((16, 16, 16), np.int16)
-    array[6:10, 6:10, 6:10] = 100
-    return slicer.util.addVolumeFromArray(array, np.eye(4), name)
+CropCascade = panel_env.load_module("CropCascade")
 
 
 def roi(name: str, size: float = 4) -> Any:
@@ -31,27 +24,6 @@ def roi(name: str, size: float = 4) -> Any:
 
     node = slicer.util.getFirstNodeByClassByName("vtkMRMLScalarVolumeNode", "CT chest")
     return roiFromBox(RegionBox(np.full(3, 8.0), np.array([size, size, size]), np.eye(3), name), node)
-
-
-def answer(panel: Any) -> None:
-    """Lets the worker's answers arrive."""
-    panel = getattr(panel, "panel", panel)
-    for _ in range(3):
-        panel.run.tick()
-    panel_env.spin()
-
-
-def picture(panel: CropCascadePanel, name: str) -> None:
-    panel_env.spin(5)
-    if PICTURES:
-        window = panel.ui.CropCascade.window()
-        window.resize(440, max(760, window.sizeHint().height()))
-        panel_env.spin(5)
-        window.grab().save(str(Path(PICTURES) / f"{name}.png"))
-
-
-def status(panel: CropCascadePanel) -> str:
-    return panel.run.statusLabel.text
 
 
 def labels(client: FakeClient, value: int = 1) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scene_helpers import KINDS, TURN, add_volume, affine, folder_of, put_in_folder, put_under, shift
 from slicer_env import slicer
 
-from HighResSegmentationLib.Boxes import boxFromRoi, finishDrawing, newRoi, roiFromBox, showHandles, sizeText
+from HighResSegmentationLib.Boxes import boxFromRoi, finishDrawing, newRoi, placeRoi, roiFromBox, showHandles, sizeText
 from HighResSegmentationLib.Volumes import gridOfVolume
 from hrseg.errors import InputError
 from hrseg.geometry import Box
@@ -307,3 +307,17 @@ def test_size_as_text(scene: Any) -> None:
     assert sizeText(roi) == "31 x 123 x 0.26 mm"
     put_under(roi, np.diag([2.0, 1, 1, 1]))
     assert sizeText(roi) == "62 x 123 x 0.26 mm"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_roi_is_placed_anew(scene: Any, kind: str) -> None:
+    """Another box, of another volume, under another transform: as if it had been made for it."""
+    roi = roiFromBox(RegionBox(np.zeros(3), np.ones(3), np.eye(3), "box"), add_volume(np.zeros((3, 4, 5), np.int16)))
+    volume = add_volume(np.zeros((3, 4, 5), np.int16), affine(kind))
+    put_under(volume, TURN)
+    wanted = RegionBox.of_voxels(Box((0, 1, 1), (2, 3, 4)), gridOfVolume(volume), "other")
+    placeRoi(roi, wanted, volume)
+    found = boxFromRoi(roi, volume)
+    assert found.hull(gridOfVolume(volume)) == Box((0, 1, 1), (2, 3, 4))
+    np.testing.assert_allclose(found.center, wanted.center, atol=1e-6)
+    assert roi.GetName() == "box"

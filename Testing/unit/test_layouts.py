@@ -18,7 +18,17 @@ import pytest
 
 from extension_layout import MODULES, ROOT, bundled_models, lay_out
 
-NAMES = ["hrseg.worker.server", "hrseg.crop_cascade.method", "HighResCore", "CropCascade", "CropCascadeLib"]
+NAMES = [
+    "hrseg.worker.server",
+    "hrseg.crop_cascade.method",
+    "HighResCore",
+    "CropCascade",
+    "CropCascadeLib",
+    "OSSNet",
+    "OSSNetLib",
+    "SRSegmentation",
+    "SRSegmentationLib",
+]
 #: Told the sources, which an editable installation adds to the path, and the folders that Slicer adds.
 SCRIPT = f"""
 import importlib.util, json, sys, types

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import panel_env
 import pytest
-import qt_env
 from cascade_panel import CropCascade, answer, volume
 from fake_worker import FakeClient
-
-from HighResSegmentationLib.Jobs import Jobs
+from module_panel import shown_module
 
 if TYPE_CHECKING:
     from CropCascadeLib.Widget import CropCascadePanel
@@ -27,22 +24,8 @@ def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> It
     """The module's widget as Slicer shows it, on an empty scene."""
     from CropCascadeLib import Logic
 
-    jobs = Jobs(lambda: client)
-    monkeypatch.setattr(Logic, "sharedJobs", lambda: jobs)
-    qt_env.errors.clear()
-    host = panel_env.window()
-    widget = CropCascade.CropCascadeWidget(host)
-    widget.setup()
-    host.show()
-    widget.enter()
-    answer(widget)
-    yield widget
-    widget.cleanup()
-    assert not jobs.busy
-    host.close()
-    host.deleteLater()
-    panel_env.spin()
-    assert not qt_env.errors
+    with shown_module(CropCascade.CropCascadeWidget, Logic, client, monkeypatch) as widget:
+        yield widget
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade_panel import answer, picture, qt, roi, status, volume
 from fake_worker import FakeClient
+from module_panel import silent_controls
 from slicer_env import slicer
 
 from hrseg.worker.messages import Failed, SegmentRequest
@@ -24,16 +25,7 @@ def test_empty_scene(panel: CropCascadePanel) -> None:
 
 
 def test_every_control_says_what_it_does(panel: CropCascadePanel) -> None:
-    kinds = (qt.QAbstractButton, qt.QComboBox, qt.QAbstractSpinBox, qt.QTableWidget)
-    silent = []
-    for kind in kinds:
-        for widget in panel.ui.CropCascade.findChildren(kind):
-            around: Any = widget
-            while around is not None and not around.toolTip:
-                around = around.parentWidget()
-            if around is None and widget.objectName != "qt_spinbox_lineedit":
-                silent.append((type(widget).__name__, widget.objectName))
-    assert silent == []
+    assert silent_controls(panel.ui.CropCascade) == []
 
 
 def test_the_first_volume_and_model_are_chosen(shown: Any) -> None:

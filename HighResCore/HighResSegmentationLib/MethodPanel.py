@@ -1,0 +1,226 @@
+"""What the panels of all methods share: volume, model, device, set-up, forecast, run, and the life of a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import qt
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+import slicer
+from HighResSegmentationLib.DevicePanel import DevicePanel
+from HighResSegmentationLib.ForecastPanel import ForecastPanel
+from HighResSegmentationLib.Jobs import OnFailed
+from HighResSegmentationLib.ModelPanel import ModelPanel
+from HighResSegmentationLib.RunPanel import RunPanel
+from hrseg.errors import HrsegError
+
+if TYPE_CHECKING:
+    from HighResSegmentationLib.Models import ModelEntry
+
+
+class MethodPanel(VTKObservationMixin):
+    """Wires what the .ui of every method has: modelHolder, deviceComboBox, setupButton, inputsButton, forecastLabel and
+    runHolder. The parameter node has inputVolume, model and device.
+
+    Args:
+        root: the loaded .ui.
+        logic: of the module; has ``jobs`` and ``getParameterNode``.
+        listModels: the models to choose from.
+        openSetup: shows where inference runs; calls what it is given when the user has changed that.
+    """
+
+    def __init__(
+        self,
+        root: qt.QWidget,
+        logic: Any,
+        listModels: Callable[[], Sequence[ModelEntry]],
+        openSetup: Callable[[Callable[[Any], None]], Any],
+    ) -> None:
+        VTKObservationMixin.__init__(self)
+        self.ui = slicer.util.childWidgetVariables(root)
+        self.logic = logic
+        self.parameters: Any = None
+        self._guiTag: Any = None
+        self._entered = False
+        self._openSetup = openSetup
+        root.setMRMLScene(slicer.mrmlScene)
+        self.models = ModelPanel(self.ui.modelHolder, listModels, self._modelChosen)
+        self.devices = DevicePanel(self.ui.deviceComboBox, self._deviceChosen)
+        self.run = RunPanel(self.ui.runHolder, logic.jobs, self.apply, self._runs)
+        self.forecast = ForecastPanel(
+            self.ui.forecastLabel, self.devices, logic.jobs, self._forecastChoices, self.askForecast, self.run.watch
+        )
+        self.ui.setupButton.connect("clicked()", self._setUp)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._sceneCloses)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._sceneIsThere)
+
+    # ---- what a method says ----
+
+    def apply(self) -> None:
+        """Runs what the user has chosen; calls :meth:`start`."""
+        raise NotImplementedError
+
+    def applyTip(self) -> str:
+        """What Apply does."""
+        raise NotImplementedError
+
+    def showChoices(self) -> None:
+        """Shows the choices in widgets that are not bound to them by name."""
+
+    def choices(self) -> Any:
+        """What a forecast depends on besides the volume."""
+        raise NotImplementedError
+
+    def askForecast(self, onDone: Callable[[dict[str, Any]], None], onFailed: OnFailed) -> None:
+        """Asks the worker what a run needs."""
+        raise NotImplementedError
+
+    def modelChosen(self) -> None:
+        """The user has chosen another model."""
+
+    def runs(self, running: bool) -> None:
+        """A run begins or ends."""
+
+    def leave(self) -> None:
+        """The panel is left, or the scene closes: what waits for the user's next click is ended."""
+
+    # ---- life ----
+
+    def enter(self) -> None:
+        """The module is shown: the choices of the scene, the devices, a forecast."""
+        self._entered = True
+        self._setParameters(self.logic.getParameterNode())
+        if self.parameters.inputVolume is None:
+            self.parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+        if not self.parameters.model:
+            usable = [entry for entry in self.models.entries if not entry.problem]
+            if usable:
+                self._modelChosen(usable[0].name)
+        self.forecast.askDevices()
+
+    def exit(self) -> None:
+        """Another module is shown: the panel follows the scene no more. A run goes on."""
+        self._entered = False
+        self.leave()
+        self.forecast.stop()
+        self._setParameters(None)
+
+    def cleanup(self) -> None:
+        """The module goes away."""
+        self.exit()
+        self.run.cleanup()
+        self.removeObservers()
+
+    def _sceneIsThere(self, caller: Any, event: Any) -> None:
+        if self._entered:
+            self.enter()
+
+    def _sceneCloses(self, caller: Any, event: Any) -> None:
+        self.leave()
+        self.forecast.stop()
+        self._setParameters(None)
+
+    def _setParameters(self, parameters: Any) -> None:
+        if self.parameters is not None:
+            self.parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.changed)
+        self.parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.changed)
+            self.changed()
+
+    # ---- choices ----
+
+    def changed(self, caller: Any = None, event: Any = None) -> None:
+        """Shows the choices, what is missing, and what they need."""
+        p = self.parameters
+        if p is None:
+            return
+        self.models.choose(p.model)
+        self.devices.choose(p.device)
+        self.showChoices()
+        self.run.setReady(self.whyNot(), self.applyTip())
+        self.forecast.changed()
+
+    def whyNot(self) -> str:
+        """Why nothing can be run, for the user; "" if it can."""
+        if self.parameters is None or self.parameters.inputVolume is None:
+            return _("Choose the volume to segment.")
+        entry = self.models.entry
+        if entry is None:
+            return _("Choose a model.")
+        return entry.problem
+
+    def _modelChosen(self, name: str) -> None:
+        self.parameters.model = name
+        self.modelChosen()
+
+    def _deviceChosen(self, name: str) -> None:
+        self.parameters.device = name
+
+    # ---- runs ----
+
+    def start(self, text: str, start: Callable[[], None]) -> None:
+        """Starts a run that the user waits for; ``start`` may raise a HrsegError."""
+        self.leave()
+        self.forecast.stop()
+        self.run.started(text)
+        try:
+            start()
+        except HrsegError as error:
+            self.run.failed(error)
+
+    def showProgress(self, stage: str, done: int, total: int, seconds: float) -> None:
+        """Shows how far the run is."""
+        self.run.progress(stageTitle(stage), done, total, seconds)
+
+    def _runs(self, running: bool) -> None:
+        """What is segmented, and by what, stays in view during a run."""
+        self.ui.inputsButton.enabled = not running
+        self.runs(running)
+
+    # ---- around ----
+
+    def _forecastChoices(self) -> Any:
+        if self.whyNot():
+            return None
+        volume = self.parameters.inputVolume
+        return volume.GetID(), volume.GetMTime(), self.choices()
+
+    def _setUp(self) -> None:
+        self._openSetup(self._setUpChanged)
+
+    def _setUpChanged(self, report: Any) -> None:
+        self.logic.jobs.renew()
+        if self.parameters is not None:
+            self.models.refresh(self.parameters.model)
+            self.forecast.askDevices()
+
+
+def stageTitle(stage: str) -> str:
+    """A stage of the worker as users read it."""
+    titles = {
+        "loading": _("Loading model and image"),
+        "preparing": _("Preparing the image"),
+        "coarse": _("Looking at the whole image"),
+        "boxes": _("Finding objects"),
+        "crops": _("Segmenting boxes"),
+        "joining": _("Joining the boxes"),
+        "guidance": _("Looking for the guidance crop"),
+        "inference": _("Segmenting"),
+        "super-resolution": _("Making the super-resolved image"),
+        "lesions": _("Measuring lesions"),
+        "encoding": _("Encoding the image"),
+        "field": _("Looking at the field"),
+        "probability": _("Looking at the field"),
+        "surface": _("Making the surface"),
+        "saving": _("Handing over the result"),
+    }
+    return titles.get(stage, stage)

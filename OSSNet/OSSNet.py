@@ -1,0 +1,79 @@
+"""The OSSNet module of 3D Slicer: thin, so that starting Slicer costs nothing."""
+
+import os
+import sys
+
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+import slicer
+from OSSNetLib import Tests
+from OSSNetLib.Logic import OSSNetLogic
+
+__all__ = ["OSSNet", "OSSNetLogic", "OSSNetTest", "OSSNetWidget"]
+
+
+class OSSNet(ScriptedLoadableModule):
+    """What Slicer shows about the module."""
+
+    def __init__(self, parent: object) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("OSSNet")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["HighResCore"]
+        self.parent.contributors = ["HighResSegmentation contributors"]
+        self.parent.helpText = _(
+            "Segments a volume as a continuous field, which is then looked at as label map, probability or surface, at "
+            "any spacing and in any region, without running the network again."
+        )
+        self.parent.acknowledgementText = _(
+            "Method: OSS-Net (occupancy networks for semantic segmentation). Research use only, not for clinical "
+            "decisions."
+        )
+
+
+class OSSNetWidget(ScriptedLoadableModuleWidget):
+    """The panel, which is made when it is shown for the first time."""
+
+    def setup(self) -> None:
+        """Loads the panel and puts its parts together."""
+        ScriptedLoadableModuleWidget.setup(self)
+        import qt
+
+        from HighResSegmentationLib.Models import listModels
+        from HighResSegmentationLib.SetupPanel import showSetup
+        from OSSNetLib.Widget import METHOD, OSSNetPanel
+
+        root = slicer.util.loadUI(self.resourcePath("UI/OSSNet.ui"))
+        self.layout.addWidget(root)
+        self.logic = OSSNetLogic()
+        icon = qt.QIcon(self.resourcePath(os.path.join("Icons", "OSSNetDraw.svg")))
+        self.panel = OSSNetPanel(root, self.logic, icon, lambda: listModels(METHOD), showSetup)
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Another module is shown."""
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        """The module goes away; nothing observes, polls, places or follows any more."""
+        if hasattr(self, "panel"):
+            self.panel.cleanup()
+
+    def onReload(self) -> None:
+        """Has Reload read the parts of this module anew, too."""
+        for name in [name for name in sys.modules if name.split(".")[0] == "OSSNetLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class OSSNetTest(Tests.OSSNetTests, ScriptedLoadableModuleTest):
+    """The self-test, for Slicer and for pytest alike."""

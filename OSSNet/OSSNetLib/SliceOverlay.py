@@ -1,0 +1,108 @@
+"""A label map of one slice, shown in one slice view as the label layer; what the view showed there comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from slicer.i18n import tr as _
+
+import slicer
+from OSSNetLib.Outputs import colorTable, setLabels
+
+_OPACITY = 0.5
+
+
+class SliceOverlay:
+    """Nodes that are neither listed nor saved.
+
+    Args:
+        sliceNode: of the view.
+        covered: a node with a display of its own, such as a coarser segmentation, that the view does not show
+            meanwhile.
+    """
+
+    def __init__(self, sliceNode: Any, covered: Any = None) -> None:
+        self._composite = compositeOf(sliceNode)
+        self._scene = sliceNode.GetScene()
+        self._volume: Any = None
+        self._colors: Any = None
+        self._labels: Any = None
+        self._before = self._composite.GetLabelVolumeID(), self._composite.GetLabelOpacity()
+        display = None if covered is None else covered.GetDisplayNode()
+        self._covered = (display, _viewIDs(display)) if display else None
+        if display:
+            others = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")]
+            shownIn = self._covered[1] or others
+            _setViewIDs(display, [identifier for identifier in shownIn if identifier != sliceNode.GetID()])
+
+    def show(self, result: Mapping[str, Any], array: NDArray, affine: NDArray) -> None:
+        """Shows labels (1, J, I) of a result; ``affine``: 4x4, (i, j, k, 1) to RAS mm of the world."""
+        if self._volume is None:
+            self._volume = self._hidden(self._scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", _("Followed slice")))
+            self._volume.CreateDefaultDisplayNodes()
+            self._hidden(self._volume.GetDisplayNode())
+        setLabels(self._volume, array, affine)
+        if self._labels != result["labels"]:
+            self._labels = result["labels"]
+            self._drop(self._colors)
+            self._colors = self._hidden(colorTable(result, self._scene, _("Followed slice")))
+            self._volume.GetDisplayNode().SetAndObserveColorNodeID(self._colors.GetID())
+        if self._composite.GetLabelVolumeID() != self._volume.GetID():
+            with slicer.util.NodeModify(self._composite):
+                self._composite.SetLabelVolumeID(self._volume.GetID())
+                self._composite.SetLabelOpacity(_OPACITY)
+
+    def remove(self) -> None:
+        """Takes the overlay away."""
+        if self._volume is not None and self._composite.GetLabelVolumeID() == self._volume.GetID():
+            label, opacity = self._before
+            with slicer.util.NodeModify(self._composite):
+                self._composite.SetLabelVolumeID(label)
+                self._composite.SetLabelOpacity(opacity)
+        if self._covered:
+            _setViewIDs(*self._covered)
+        for node in (self._volume and self._volume.GetDisplayNode(), self._volume, self._colors):
+            self._drop(node)
+        self._volume = self._colors = self._covered = None
+
+    @staticmethod
+    def _hidden(node: Any) -> Any:
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        return node
+
+    def _drop(self, node: Any) -> None:
+        if node is not None and self._scene.IsNodePresent(node):
+            self._scene.RemoveNode(node)
+
+
+def compositeOf(sliceNode: Any) -> Any:
+    """The node that says which volumes a slice view shows.
+
+    Raises:
+        InputError: no slice view, or one without it.
+    """
+    from hrseg.errors import InputError
+
+    if sliceNode is None:
+        raise InputError(_("No slice view is chosen; choose the one to follow."))
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", sliceNode.GetScene()):
+        if node.GetLayoutName() == sliceNode.GetLayoutName():
+            return node
+    raise InputError(
+        _('The slice view "{name}" shows no volumes; choose another one.').format(name=sliceNode.GetName())
+    )
+
+
+def _viewIDs(display: Any) -> list[str]:
+    """The views that show a node; none for all."""
+    return [display.GetNthViewNodeID(n) for n in range(display.GetNumberOfViewNodeIDs())]
+
+
+def _setViewIDs(display: Any, identifiers: list[str]) -> None:
+    with slicer.util.NodeModify(display):
+        display.RemoveAllViewNodeIDs()
+        for identifier in identifiers:
+            display.AddViewNodeID(identifier)

@@ -1,0 +1,1 @@
+"""The parts of the OSSNet module, one per file. Importing this package imports none of them."""

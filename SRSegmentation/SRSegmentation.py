@@ -1,0 +1,76 @@
+"""The SRSegmentation module of 3D Slicer: thin, so that starting Slicer costs nothing."""
+
+import sys
+
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+import slicer
+from SRSegmentationLib import Tests
+from SRSegmentationLib.Logic import SRSegmentationLogic
+
+__all__ = ["SRSegmentation", "SRSegmentationLogic", "SRSegmentationTest", "SRSegmentationWidget"]
+
+
+class SRSegmentation(ScriptedLoadableModule):
+    """What Slicer shows about the module."""
+
+    def __init__(self, parent: object) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("SRSegmentation")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["HighResCore"]
+        self.parent.contributors = ["HighResSegmentation contributors"]
+        self.parent.helpText = _(
+            "Segments a whole image at once by networks that learned to restore its resolution, as fine as the image "
+            "or finer."
+        )
+        self.parent.acknowledgementText = _(
+            "Methods: PFSeg (patch-free segmentation guided by super-resolution) and SASR-Net (scale-aware "
+            "super-resolution for lesions). Research use only, not for clinical decisions."
+        )
+
+
+class SRSegmentationWidget(ScriptedLoadableModuleWidget):
+    """The panel, which is made when it is shown for the first time."""
+
+    def setup(self) -> None:
+        """Loads the panel and puts its parts together."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from HighResSegmentationLib.Models import listModels
+        from HighResSegmentationLib.SetupPanel import showSetup
+        from SRSegmentationLib.ModelFacts import METHODS
+        from SRSegmentationLib.Widget import SRSegmentationPanel
+
+        root = slicer.util.loadUI(self.resourcePath("UI/SRSegmentation.ui"))
+        self.layout.addWidget(root)
+        self.logic = SRSegmentationLogic()
+        self.panel = SRSegmentationPanel(root, self.logic, lambda: listModels(METHODS), showSetup)
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Another module is shown."""
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        """The module goes away; nothing observes or polls any more."""
+        if hasattr(self, "panel"):
+            self.panel.cleanup()
+
+    def onReload(self) -> None:
+        """Has Reload read the parts of this module anew, too."""
+        for name in [name for name in sys.modules if name.split(".")[0] == "SRSegmentationLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class SRSegmentationTest(Tests.SRSegmentationTests, ScriptedLoadableModuleTest):
+    """The self-test, for Slicer and for pytest alike."""
