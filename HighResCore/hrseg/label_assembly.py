@@ -63,7 +63,7 @@ class LabelAssembly:
         size = self._label_slices.shape[1:]
         if values.shape[1:] != size:
             values = F.interpolate(values[None], size, mode="bilinear", align_corners=False)[0]
-        self._label_slices[number] = values.argmax(dim=0).to(torch.uint8).numpy()
+        self._label_slices[number] = _most_probable(values).numpy()
         if self._probability_slices is not None:
             self._probability_slices[:, number] = values[1:].numpy()
 
@@ -81,6 +81,15 @@ def assemble(
     for start, slab in slabs:
         assembly.add(start, slab)
     return assembly
+
+
+def _most_probable(values: Tensor) -> Tensor:
+    """The class of highest value, uint8, of (classes, ...); the first of equals. ``argmax`` takes ten times as long."""
+    best, labels = values[0], torch.zeros(values.shape[1:], dtype=torch.uint8)
+    for number, value in enumerate(values[1:], start=1):
+        labels.masked_fill_(value > best, number)
+        best = torch.maximum(best, value)
+    return labels
 
 
 def _working_view(array: NDArray, prepared: Prepared, axis: int) -> NDArray:
