@@ -67,6 +67,7 @@ def test_splits_share_no_case(path: Path) -> None:
         ("dsb2018_nuclei", (158, 29, 60)),
         ("hyperkvasir_polyps", (150, 25, 55)),
         ("isic2017_skin", (240, 40, 80)),
+        ("msd_hippocampus_mr", (140, 20, 40)),
         ("open_ms_brain_mr", (0, 0, 2)),
         ("openkbp_headneck_ct", (42, 6, 12)),
         ("phantom_lesions", (24, 4, 12)),
