@@ -110,12 +110,15 @@ class Field:
                 advance(tile.size)
         return result
 
-    def surface(self, label: int, grid: Grid | None = None, *, run: Run | None = None) -> Surface:
+    def surface(
+        self, label: int, grid: Grid | None = None, *, level: float | None = None, run: Run | None = None
+    ) -> Surface:
         """The boundary of a label, with corners between voxels where the field has it.
 
         Args:
             label: value.
             grid: how fine, and which part; the image's own if left out.
+            level: as :meth:`label_map` has it.
             run: for progress and cancel.
 
         Raises:
@@ -130,10 +133,14 @@ class Field:
         def lead(index: NDArray) -> NDArray[np.float32]:
             run.check_cancelled()
             probability = self._probability(mapping(index))
-            others = np.delete(probability, label, axis=1).max(axis=1)
-            return probability[:, label] - others
+            others = np.delete(probability, label, axis=1)
+            if level is None:
+                return probability[:, label] - others.max(axis=1)
+            # The level decides against the background, which comes first, and the other labels are rivals still.
+            ahead = probability[:, label] - others[:, 1:].max(axis=1, initial=0)
+            return np.minimum(ahead, probability[:, 1:].sum(axis=1) - level)
 
-        mask = self.label_map(grid, run=run).array == label
+        mask = self.label_map(grid, level=level, run=run).array == label
         with run.stage("surface"):
             return surface_of(mask, lead, grid)
 

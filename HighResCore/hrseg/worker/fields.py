@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hrseg import memory
 from hrseg.errors import InputError, OutOfMemory
-from hrseg.geometry import Floats, Grid
+from hrseg.geometry import Grid
 from hrseg.image import Image
 from hrseg.labels import Label
 from hrseg.methods import Method
@@ -25,7 +25,6 @@ from hrseg.worker.messages import FieldRequest, SampleRequest, SurfaceRequest
 
 if TYPE_CHECKING:
     from hrseg.oss_net.field import Field
-    from hrseg.oss_net.surface import Surface
 
 #: Bytes per voxel of a label map and of the work on it.
 _LABEL_BYTES = 2
@@ -104,34 +103,13 @@ def _sampled(
         return {request.what: write_array(folder / f"job{request.id}-{request.what}{SUFFIX}", array)}
 
 
-def surface_at(field: Field, label: int, grid: Grid, level: float | None, run: Run) -> Surface:
-    """The boundary of a label, at ``level`` as :meth:`Field.label_map` has it."""
-    from hrseg.oss_net.surface import surface_of
-
-    if level is None:
-        return field.surface(label, grid, run=run)
-
-    def lead(index: Floats) -> NDArray[np.float32]:
-        run.check_cancelled()
-        probability = field.probability_at(grid.to_world(index))
-        ahead = probability.sum(axis=0) - level
-        if len(probability) > 1:
-            others = np.delete(probability, label - 1, axis=0).max(axis=0)
-            ahead = np.minimum(ahead, probability[label - 1] - others)
-        return ahead
-
-    mask = field.label_map(grid, level=level, run=run).array == label
-    with run.stage("surface"):
-        return surface_of(mask, lead, grid)
-
-
 def _surfaces(
     request: SurfaceRequest, field: Field, grid: Grid, labels: list[int], run: Run, folder: Path
 ) -> list[dict[str, Any]]:
     """One entry per label that is there: ``label``, ``points`` (V, 3) RAS mm, ``triangles`` (T, 3)."""
     entries = []
     for label in labels:
-        surface = surface_at(field, label, grid, request.level, run)
+        surface = field.surface(label, grid, level=request.level, run=run)
         if len(surface.triangles):
             name = f"job{request.id}-label{label}"
             entries.append(
