@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import slicer
-from HighResSegmentationLib.SelfTests import SelfTests
+from HighResSegmentationLib.RunSelfTests import RunSelfTests
 from OSSNetLib.Phantom import RADIUS, phantomVolume, radii
 
 if TYPE_CHECKING:
     from OSSNetLib.Logic import OSSNetLogic, Settings
 
 
-class FollowTests(SelfTests):
+class FollowTests(RunSelfTests):
     """See :class:`OSSNetLib.Tests.OSSNetTests`."""
 
     def test_followASlice(self) -> None:
@@ -21,7 +21,7 @@ class FollowTests(SelfTests):
 
         from OSSNetLib.SliceFollower import SliceFollower
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume("rotated")
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume("rotated")
         logic.sample(volume, settings)
         view, composite = self._sliceView()
         nodes, asked = slicer.mrmlScene.GetNumberOfNodes(), []
@@ -53,7 +53,8 @@ class FollowTests(SelfTests):
 
     # ---- helpers ----
 
-    def _logic(self) -> OSSNetLogic:
+    def makeLogic(self) -> OSSNetLogic:
+        """See the base class."""
         from OSSNetLib.Logic import OSSNetLogic
 
         return OSSNetLogic()

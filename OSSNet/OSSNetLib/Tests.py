@@ -5,7 +5,6 @@ The same class runs inside Slicer and, on Slicer's scene alone, in pytest.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -27,7 +26,7 @@ class OSSNetTests(FollowTests):
 
     def test_choicesSurviveTheScene(self) -> None:
         """Saved, cleared and loaded, the scene has the choices, the region and the volume."""
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         parameters = logic.getParameterNode()
         parameters.inputVolume, parameters.model, parameters.device = volume, "hippocampus-mr-oss-net", "cpu"
         parameters.region = phantomRegion(volume, *_LOWER)
@@ -59,7 +58,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Settings
         from OSSNetLib.Sampling import Sampling
 
-        logic, volume = self._logic(), phantomVolume()
+        logic, volume = self.makeLogic(), phantomVolume()
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
         far = phantomRegion(volume, (100, 0, 0), (120, 9, 9))
         for node, sampling, words in (
@@ -79,7 +78,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings = self._logic(), self._settings()
+        logic, settings = self.makeLogic(), self._settings()
         for kind in GEOMETRIES:
             with self.subTest(kind):
                 volume = phantomVolume(kind)
@@ -97,7 +96,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume("oblique")
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume("oblique")
         found = {
             factor: dice(logic.sample(volume, settings, Sampling(factor), Output.labelMap).node, volume)
             for factor in (0.5, 1, 4)
@@ -110,7 +109,7 @@ class OSSNetTests(FollowTests):
         """After the first look the image is not encoded again, until its voxels change."""
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume()
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume()
         self.assertIn("encoding", self._stages(logic, volume, settings, Sampling()))
         self.assertNotIn("encoding", self._stages(logic, volume, settings, Sampling(2, level=0.3)))
         slicer.util.updateVolumeFromArray(volume, slicer.util.arrayFromVolume(volume) // 2)
@@ -123,7 +122,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume("rotated")
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume("rotated")
         node = logic.sample(volume, settings, Sampling(), Output.probability).node
         self.assertEqual(node.GetName(), "phantom probability of bright object")
         self.assertEqual(node.GetTransformNodeID(), volume.GetTransformNodeID())
@@ -138,7 +137,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume("rotated")
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume("rotated")
         for level, radius in ((None, RADIUS), (0.9, RADIUS - 8 * np.log(9) / 40)):
             node = logic.sample(volume, settings, Sampling(level=level), Output.surface).node
             self.assertEqual(node.GetTransformNodeID(), volume.GetTransformNodeID())
@@ -153,7 +152,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume()
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume()
         counts = [
             int(
                 (
@@ -173,7 +172,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume("rotated")
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume("rotated")
         made = [
             logic.sample(volume, settings, Sampling(3), output).node.GetName()
             for output in (Output.segmentation, Output.labelMap)
@@ -191,7 +190,7 @@ class OSSNetTests(FollowTests):
         """The segment that a user had before stays as it was."""
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume()
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume()
         first = logic.sample(volume, settings).node
         again = logic.sample(volume, settings, Sampling(3), segmentation=first)
         self.assertIs(again.node, first)
@@ -204,7 +203,7 @@ class OSSNetTests(FollowTests):
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume()
+        logic, settings, volume = self.makeLogic(), self._settings(), phantomVolume()
         array = slicer.util.arrayFromVolume(volume) * 0
         array[::2] = 3
         slicer.util.updateVolumeFromArray(volume, array)
@@ -215,53 +214,24 @@ class OSSNetTests(FollowTests):
             self.assertIn('Nothing was found in "phantom"', outcome.message)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
-    def test_cancel(self) -> None:
-        """A cancelled run ends within a second and leaves the scene as it was; the next one runs."""
-        from hrseg.errors import Cancelled
-
-        logic, settings, volume = self._logic(), self._settings(), phantomVolume()
-        logic.sample(volume, settings)
-        nodes = slicer.mrmlScene.GetNumberOfNodes()
-        told = self._started(logic, volume, settings)
-        logic.jobs.cancel()
-        began = time.monotonic()
-        logic.jobs.wait()
-        self.assertLess(time.monotonic() - began, 1.0)
-        self.assertIsInstance(told[0], Cancelled)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
-        self.assertIsNotNone(logic.sample(volume, settings).node)
-
-    def test_sceneClosedDuringARun(self) -> None:
-        """The run ends, its result is dropped, and the next one runs."""
-        from hrseg.errors import Cancelled
-
-        logic, settings = self._logic(), self._settings()
-        told = self._started(logic, phantomVolume(), settings)
-        slicer.mrmlScene.Clear()
-        self.assertIsInstance(told[0], Cancelled)
-        logic.jobs.wait()
-        self.assertEqual(len(told), 1)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)
-        self.assertIsNotNone(logic.sample(phantomVolume(), settings).node)
-
-    def test_volumeRemovedDuringARun(self) -> None:
-        """The result is dropped, in words."""
-        logic, volume = self._logic(), phantomVolume()
-        told = self._started(logic, volume, self._settings())
-        slicer.mrmlScene.RemoveNode(volume)
-        logic.jobs.wait()
-        self.assertIn("removed during the run", str(told[0]))
-
     # ---- helpers ----
 
-    def _started(self, logic: OSSNetLogic, volume: Any, settings: Settings) -> list[Any]:
-        """A run under way; the list receives its outcome or error."""
+    def makeVolume(self) -> Any:
+        """See the base class."""
+        return phantomVolume()
+
+    def startRun(self, logic: OSSNetLogic, volume: Any) -> list[Any]:
+        """See the base class."""
         from OSSNetLib.Logic import Output
         from OSSNetLib.Sampling import Sampling
 
         told: list[Any] = []
-        logic.startSample(volume, settings, Sampling(), Output.segmentation, told.append, told.append)
+        logic.startSample(volume, self._settings(), Sampling(), Output.segmentation, told.append, told.append)
         return told
+
+    def madeBy(self, outcome: Any) -> Any:
+        """See the base class."""
+        return outcome.node
 
     def _stages(self, logic: OSSNetLogic, volume: Any, settings: Settings, sampling: Any) -> list[str]:
         """The stages of a run."""
