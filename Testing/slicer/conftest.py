@@ -44,3 +44,20 @@ def slice_view(scene: Any, _views: Any) -> Iterator[views.SliceView]:
 @pytest.fixture
 def three_d_view(scene: Any, _views: Any) -> views.ThreeDView:
     return _views[1]
+
+
+@pytest.fixture
+def panel(shown: Any) -> Any:
+    """The panel of the module that ``shown``, a fixture of each module's tests, shows."""
+    return shown.panel
+
+
+@pytest.fixture
+def loaded(panel: Any) -> Any:
+    """The panel with a volume chosen and the forecast there."""
+    from module_panel import answer, volume
+
+    panel.ui.inputSelector.setCurrentNode(volume())
+    panel.forecast.ask()
+    answer(panel)
+    return panel

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import SimpleITK as sitk
@@ -68,10 +69,10 @@ def object_boxes(mask: NDArray[np.bool_], settings: InferenceSettings, spacing: 
         crops = [(box, paper_crop(box, settings.size, mask.shape)) for box, _ in found]
         return [ObjectBox(box, crop) for box, crop in crops if crop is not None]
     least = max(16, int(settings.smallest * mask.size))
-    kept = [ObjectBox(box, crop_around(box, settings, spacing)) for box, voxels in found if voxels >= least]
-    parts = [part for entry in joined(kept, settings, spacing) for part in divided(entry.tight, mask, settings)]
-    boxed = [ObjectBox(box, crop_around(box, settings, spacing)) for box in parts]
-    return sorted(boxed, key=lambda entry: (-entry.tight.size, entry.tight.start))
+    whole = joined([box for box, voxels in found if voxels >= least])
+    parts = [part for box in whole for part in divided(box, mask, settings)]
+    parts.sort(key=lambda box: (-box.size, box.start))
+    return [ObjectBox(box, crop_around(box, settings, spacing)) for box in parts]
 
 
 def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float]) -> Box:
@@ -80,7 +81,7 @@ def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float])
     It is never smaller than the network's input, so that nothing is magnified beyond its own resolution, and it may
     reach outside the image. Axes with a single slice keep it.
     """
-    sides = [1, *settings.size] if len(settings.size) == 2 else settings.size
+    sides = settings.sides
     extent = np.asarray(box.shape, dtype=float)
     used = np.array([n > 1 for n in sides])
     mm = np.asarray(spacing, dtype=float)
@@ -106,25 +107,22 @@ def paper_crop(box: Box, size: Sequence[int], shape: Sequence[int]) -> Box | Non
     return Box(as_shape(start), as_shape(stop))
 
 
-def joined(objects: list[ObjectBox], settings: InferenceSettings, spacing: Sequence[float]) -> list[ObjectBox]:
-    """Objects whose tight boxes share more than half of either one, made one."""
-    result: list[ObjectBox] = []
-    for entry in objects:
-        partners = [other for other in result if share(entry.tight, other.tight) > JOIN]
+def joined(boxes: list[Box]) -> list[Box]:
+    """Boxes that share more than half of either one, made one."""
+    result: list[Box] = []
+    for box in boxes:
+        partners = [other for other in result if share(box, other) > JOIN]
         result = [other for other in result if other not in partners]
-        tight = entry.tight
-        for other in partners:
-            tight = tight.union(other.tight)
-        result.append(ObjectBox(tight, crop_around(tight, settings, spacing)) if partners else entry)
+        result.append(reduce(Box.union, partners, box))
     # What grew by joining may overlap others now.
-    return result if len(result) == len(objects) else joined(result, settings, spacing)
+    return result if len(result) == len(boxes) else joined(result)
 
 
 def divided(box: Box, mask: NDArray[np.bool_], settings: InferenceSettings) -> list[Box]:
     """``box``, or overlapping boxes whose crops need not be shrunk too much, where the mask has voxels."""
     if settings.shrink is None:
         return [box]
-    sides = np.array([1, *settings.size] if len(settings.size) == 2 else settings.size)
+    sides = np.array(settings.sides)
     # What crop_around leaves of a crop of that side for the object.
     room = np.minimum(settings.shrink * sides / (1 + 2 * settings.context), (settings.shrink - 1 / 4) * sides)
     starts = []

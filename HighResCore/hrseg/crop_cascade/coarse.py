@@ -52,17 +52,12 @@ class Coarse:
         return values
 
 
-def sides_of(settings: InferenceSettings) -> list[int]:
-    """(k, j, i) sides of the networks' input; 1 along k for 2D."""
-    return [1, *settings.size] if len(settings.size) == 2 else list(settings.size)
-
-
 def coarse_pass(
     network: nn.Module, volume: NDArray[np.float32], settings: InferenceSettings, device: torch.device
 ) -> Coarse:
     """The coarse network's view of ``volume`` (C, K, J, I)."""
     nearest = settings.published
-    small = cut(volume, Box.whole(volume.shape[1:]), sides_of(settings), nearest=nearest)
+    small = cut(volume, Box.whole(volume.shape[1:]), settings.sides, nearest=nearest)
     shape = (volume.shape[1], volume.shape[2], volume.shape[3])
     return Coarse(probabilities(network, small[None], device)[0], shape, nearest)
 

@@ -96,15 +96,14 @@ class Canvas:
 
     def _slab(self, start: int, stop: int) -> Tensor:
         place = Box((start, 0, 0), (stop, *self._shape[1:]))
-        if not any((region.box if region else box).intersection(place).size for box, _, region in self._crops):
+        placed = [(*c, (c[2].box.intersection(c[0]) if c[2] else c[0]).intersection(place)) for c in self._crops]
+        crops = [crop for crop in placed if crop[-1].size]
+        if not crops:
             # Most of a volume in which a single box is drawn: it takes no memory and next to no time.
             return F.one_hot(torch.tensor(0), self._classes).float()[:, None, None, None].expand(-1, *place.shape)
         total = torch.zeros(self._classes, *place.shape)
         weights = torch.zeros(place.shape)
-        for box, values, region in self._crops:
-            inner = (box.intersection(region.box) if region else box).intersection(place)
-            if not inner.size:
-                continue
+        for box, values, region, inner in crops:
             part = inner.shift([-s for s in box.start])
             spot = inner.shift((-start, 0, 0)).slices
             patch = _rows(values, box, part.start[0], part.stop[0], nearest=self._merge == "or")

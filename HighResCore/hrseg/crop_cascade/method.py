@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes, share
-from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities, sides_of
+from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
 from hrseg.crop_cascade.merging import Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
@@ -57,7 +57,7 @@ class CropCascade(Method):
     def __init__(self, model: Model) -> None:
         super().__init__(model)
         self._settings = settings(InferenceSettings, model.header.inference, model.header.name)
-        self._sides = sides_of(self._settings)
+        self._sides = self._settings.sides
         self._seen: _Seen | None = None
 
     @classmethod
@@ -137,11 +137,8 @@ class CropCascade(Method):
                 run.notice(f'There is nothing but background in the box "{box.name}".')
                 continue
             region = Region(tight, box.inside(prepared.grid, tight))
-            objects.append(ObjectBox(tight, self._crop(tight, prepared), region, box))
+            objects.append(ObjectBox(tight, crop_around(tight, self._settings, prepared.grid.spacing), region, box))
         return objects
-
-    def _crop(self, tight: Box, prepared: Prepared) -> Box:
-        return crop_around(tight, self._settings, prepared.grid.spacing)
 
     def _coarse(self, seen: _Seen, run: Run) -> Coarse:
         prepared = seen.prepared
@@ -175,18 +172,19 @@ class CropCascade(Method):
         closely, others = objects[: s.most], objects[s.most :]
         if others:
             run.notice(f"There are {len(objects)} objects; the smallest {len(others)} have the coarse result.")
-
         needed = {entry.crop for entry in closely}
         seen.crops = {crop: values for crop, values in seen.crops.items() if crop in needed}
         device = self._look(seen, sorted(needed - seen.crops.keys(), key=lambda crop: crop.start), options, run)
-        canvas = self._canvas(prepared)
-        failed = [entry for entry in closely if not torch.isfinite(seen.crops[entry.crop]).all()]
+        canvas, failed = self._canvas(prepared), list[ObjectBox]()
+        for entry in closely:
+            values = seen.crops[entry.crop]
+            if torch.isfinite(values).all():
+                canvas.add(entry.crop, values, entry.region)
+            else:
+                failed.append(entry)
         if failed:
             crops = "1 crop, which has" if len(failed) == 1 else f"{len(failed)} crops, which have"
             run.notice(f"The fine network failed in {crops} the coarse result.")
-        for entry in closely:
-            if entry not in failed:
-                canvas.add(entry.crop, seen.crops[entry.crop], entry.region)
         for entry in [*others, *failed]:
             box = entry.tight.clip(prepared.grid.shape)
             canvas.add(box, self._coarse(seen, run).at(box), entry.region)

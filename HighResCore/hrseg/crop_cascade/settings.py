@@ -41,6 +41,11 @@ class InferenceSettings(Strict):
     batch: Annotated[int, Field(ge=1, le=256)] = 16
 
     @property
+    def sides(self) -> list[int]:
+        """(k, j, i) sides of the networks' input; 1 along k for 2D."""
+        return [1, *self.size] if len(self.size) == 2 else list(self.size)
+
+    @property
     def published(self) -> bool:
         """Whether resizing, boxes and merging follow the published code."""
         return self.variant.startswith("paper")

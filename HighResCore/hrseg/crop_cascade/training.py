@@ -21,7 +21,7 @@ from hrseg.crop_cascade.boxes import (
     paper_crop,
     paper_jittered,
 )
-from hrseg.crop_cascade.coarse import coarse_pass, sides_of
+from hrseg.crop_cascade.coarse import coarse_pass
 from hrseg.crop_cascade.merging import cut, cut_labels
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
@@ -94,7 +94,7 @@ class _Cascade(Task):
         self.settings: CascadeSettings = settings
         self.header = header
         self._inference = checked(InferenceSettings, header.inference, header.name)
-        self._sides = sides_of(self._inference)
+        self._sides = self._inference.sides
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`. Where label maps are finer than the image, at their resolution."""

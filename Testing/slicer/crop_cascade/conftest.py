@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cascade_panel import CropCascade, answer, volume
+from cascade_panel import CropCascade
 from fake_worker import FakeClient
 from module_panel import shown_module
 
 if TYPE_CHECKING:
-    from CropCascadeLib.Widget import CropCascadePanel
+    pass
 
 
 @pytest.fixture
@@ -26,17 +26,3 @@ def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> It
 
     with shown_module(CropCascade.CropCascadeWidget, Logic, client, monkeypatch) as widget:
         yield widget
-
-
-@pytest.fixture
-def panel(shown: Any) -> CropCascadePanel:
-    return shown.panel
-
-
-@pytest.fixture
-def loaded(panel: CropCascadePanel) -> CropCascadePanel:
-    """With a volume chosen and the forecast there."""
-    panel.ui.inputSelector.setCurrentNode(volume())
-    panel.forecast.ask()
-    answer(panel)
-    return panel

@@ -45,11 +45,6 @@ def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def panel(shown: Any) -> OSSNetPanel:
-    return shown.panel
-
-
-@pytest.fixture
 def loaded(panel: OSSNetPanel) -> OSSNetPanel:
     """With a volume chosen and the forecast there."""
     panel.ui.inputSelector.setCurrentNode(volume())

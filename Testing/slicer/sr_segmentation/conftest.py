@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_worker import FakeClient
-from module_panel import answer, shown_module, volume
+from module_panel import shown_module
 from sr_panel import SRSegmentation, models
 
 if TYPE_CHECKING:
-    from SRSegmentationLib.Widget import SRSegmentationPanel
+    pass
 
 
 @pytest.fixture
@@ -30,17 +30,3 @@ def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Models, "listModels", lambda methods: entries)
     with shown_module(SRSegmentation.SRSegmentationWidget, Logic, client, monkeypatch) as widget:
         yield widget
-
-
-@pytest.fixture
-def panel(shown: Any) -> SRSegmentationPanel:
-    return shown.panel
-
-
-@pytest.fixture
-def loaded(panel: SRSegmentationPanel) -> SRSegmentationPanel:
-    """With a volume chosen and the forecast there."""
-    panel.ui.inputSelector.setCurrentNode(volume())
-    panel.forecast.ask()
-    answer(panel)
-    return panel

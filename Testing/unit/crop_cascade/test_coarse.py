@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities, sides_of
+from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.geometry import Box
 from hrseg.runtime import CPU
@@ -27,8 +27,8 @@ class Copy(nn.Module):
 
 
 def test_two_dimensions_have_one_slice() -> None:
-    assert sides_of(FLAT) == [1, 16, 32]
-    assert sides_of(InferenceSettings(size=[16, 32, 48])) == [16, 32, 48]
+    assert FLAT.sides == [1, 16, 32]
+    assert InferenceSettings(size=[16, 32, 48]).sides == [16, 32, 48]
 
 
 @pytest.mark.parametrize(("shape", "seen"), [((3, 1, 1, 16, 32), (3, 1, 16, 32)), ((2, 1, 4, 8, 8), (2, 1, 4, 8, 8))])
