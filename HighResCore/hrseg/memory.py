@@ -18,7 +18,9 @@ from hrseg.errors import OutOfMemory
 
 MIB = 2**20
 GIB = 2**30
-_M_MMAP_THRESHOLD = -3
+# glibc's numbers of what mallopt sets, and its defaults.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
+_DEFAULTS = {_M_TRIM_THRESHOLD: 2**17, _M_TOP_PAD: 2**17, _M_MMAP_MAX: 65536}
 # Linux tells by itself; elsewhere psutil is among the requirements.
 _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
@@ -31,12 +33,28 @@ def return_freed_memory() -> None:
 
     By default glibc keeps blocks below 32 MiB, and their fragments can double the peak of a job, unforeseeably.
     """
-    if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        # Other C libraries than glibc lack these.
-        if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
-            library.mallopt(_M_MMAP_THRESHOLD, MIB)
-            library.malloc_trim(0)
+    if _set_malloc({**_DEFAULTS, _M_MMAP_THRESHOLD: MIB}):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_freed_memory() -> None:
+    """Makes the C library keep freed memory, until :func:`return_freed_memory`.
+
+    Training asks for the same blocks at every step: new pages for them take an eighth of its time on a CPU.
+    """
+    _set_malloc({_M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 256 * MIB, _M_MMAP_MAX: 0})
+
+
+def _set_malloc(options: dict[int, int]) -> bool:
+    """Whether the C library could be told: others than glibc cannot."""
+    if sys.platform != "linux":
+        return False
+    library = ctypes.CDLL(None)
+    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
+        return False
+    for name, value in options.items():
+        library.mallopt(name, value)
+    return True
 
 
 class PeakMemory:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +127,35 @@ def test_room() -> None:
         check_room(2 * GIB, GIB // 2)
     with pytest.raises(OutOfMemory, match=r"but 0\.00 GiB may be used"):
         check_room(GIB, -5)
+
+
+# ---- freed memory ----
+
+_FAULTS = """
+import resource, torch
+from hrseg.memory import MIB, keep_freed_memory, resident, return_freed_memory
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(64 * MIB // 4)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+return_freed_memory()
+given_back = new_pages()
+keep_freed_memory()
+new_pages()
+held, kept = resident(), new_pages()
+return_freed_memory()
+print(given_back, kept, held - resident(), new_pages())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_is_kept_and_given_back() -> None:
+    environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}
+    done = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, env=environment, check=True)
+    given_back, kept, freed, again = (int(word) for word in done.stdout.split())
+    assert kept < given_back / 10
+    assert freed > 32 * MIB
+    assert again > kept

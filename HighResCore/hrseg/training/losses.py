@@ -21,18 +21,22 @@ def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[st
     Returns:
         ``loss``, and its parts ``dice_loss`` and ``cross_entropy``; all are 0 for a perfect prediction.
     """
-    logits = logits.float()
-    known = F.pad(annotated, (1, 0), value=True)
-    column = known[(..., *[None] * (logits.ndim - 2))]
-    log_all = logits.log_softmax(dim=1)
-    background = log_all.masked_fill(column, float("-inf"))
-    background[:, 0] = log_all[:, 0]
-    log_probability = torch.cat([background.logsumexp(dim=1, keepdim=True), log_all[:, 1:]], dim=1)
-    target = torch.where(known.gather(1, target.flatten(1)).view_as(target), target, 0)
+    log_probability = logits.float().log_softmax(dim=1)
+    if not annotated.all():
+        log_probability, target = _with_unknown_in_background(log_probability, target, annotated)
     cross_entropy = F.nll_loss(log_probability, target)
     dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated)
     loss = 0.5 * dice + 0.5 * cross_entropy
     return {"loss": loss, "dice_loss": dice.detach(), "cross_entropy": cross_entropy.detach()}
+
+
+def _with_unknown_in_background(log_all: Tensor, target: Tensor, annotated: Tensor) -> tuple[Tensor, Tensor]:
+    known = F.pad(annotated, (1, 0), value=True)
+    column = known[(..., *[None] * (log_all.ndim - 2))]
+    background = log_all.masked_fill(column, float("-inf"))
+    background[:, 0] = log_all[:, 0]
+    log_probability = torch.cat([background.logsumexp(dim=1, keepdim=True), log_all[:, 1:]], dim=1)
+    return log_probability, torch.where(known.gather(1, target.flatten(1)).view_as(target), target, 0)
 
 
 def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor) -> Tensor:
@@ -40,11 +44,10 @@ def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor) -> Tensor
 
     A label that is in no sample of the batch counts 1 until it is no longer predicted, but with next to no gradient.
     """
-    truth = F.one_hot(target, probability.shape[1] + 1).movedim(-1, 1)[:, 1:].to(probability.dtype)
-    weight = annotated[(..., *[None] * (probability.ndim - 2))]
-    axes = [0, *range(2, probability.ndim)]
-    overlap = (probability * truth * weight).sum(axes)
-    total = ((probability + truth) * weight).sum(axes)
-    dice = (2 * overlap + 1e-5) / (total + 1e-5)
+    overlap = torch.stack([(p * (target == n)).flatten(1).sum(1) for n, p in enumerate(probability.unbind(1), 1)], 1)
+    truth = torch.stack([(target == n).flatten(1).sum(1) for n in range(1, probability.shape[1] + 1)], 1)
+    total = probability.flatten(2).sum(2) + truth
+    # Per sample and label so far, so that labels nobody drew in a sample can be left out.
+    dice = (2 * (overlap * annotated).sum(0) + 1e-5) / ((total * annotated).sum(0) + 1e-5)
     seen = annotated.any(dim=0)
     return 1 - dice[seen].mean() if seen.any() else probability.sum() * 0

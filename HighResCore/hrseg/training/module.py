@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from hrseg.memory import keep_freed_memory
 from hrseg.methods import Options, method_class, segment_on
 from hrseg.model_file import Model
 from hrseg.runtime import Run
@@ -104,8 +105,12 @@ class SegmentationModule(lightning.LightningModule):
         numbers = [number % cases for number in range(self.trainer.global_rank, max(cases, devices), devices)]
         return DataLoader(numbers, batch_size=None)  # type: ignore[arg-type]
 
+    def on_train_epoch_start(self) -> None:
+        """After each validation, whose inference gives freed memory back."""
+        keep_freed_memory()
+
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """One step; the loss and its parts are kept for the next validation."""
+        """The loss of one step, a scalar; it and its parts are kept for the next validation."""
         self._task.step = self.trainer.global_step
         losses = self._task.loss(self.network, batch)
         self._losses.append({name: value.detach() for name, value in losses.items()})
@@ -153,7 +158,7 @@ class SegmentationModule(lightning.LightningModule):
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Dice of two masks; 1 when both are empty."""
+    """Dice of two masks of one shape; 1 when both are empty."""
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else 1.0
 
