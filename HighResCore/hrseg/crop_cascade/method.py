@@ -15,6 +15,7 @@ from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
 from hrseg.crop_cascade.merging import Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.crop_cascade.touching import split_instances
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid
 from hrseg.image import Image
@@ -236,6 +237,9 @@ class CropCascade(Method):
             assembly = assemble(canvas.slabs(), prepared, header.classes, keep_probability=keep)
             labels = assembly.labels()
             instances = instances_of(labels, image.grid, boxes) if options.instances else None
+            if instances is not None and self._settings.split:
+                drawn = [entry.drawn for entry in objects if entry.drawn]
+                boxes = drawn + split_instances(instances, image.grid, len(drawn), self._settings.split)
         probability = assembly.probability()
         return result_of(labels, image.grid, header, run, device, probability, boxes=boxes, instances=instances)
 

@@ -86,7 +86,7 @@ class UNet(nn.Module):
         self.head = _CONV[dimension](width, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of images whose sides are multiples of 2 ** depth."""
+        """Logits (N, classes, ...) of images (N, C, ...) whose sides are multiples of 2 ** depth."""
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(self.pool(x) if level else x)

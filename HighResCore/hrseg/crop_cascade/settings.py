@@ -26,6 +26,8 @@ class InferenceSettings(Strict):
             many touch, is covered by several crops. None: one crop per object, however large.
         most: at most so many objects, the largest, are looked at closely; the others stay as the coarse network saw
             them.
+        split: where asked which object is which, proposed objects that touch are told apart, see
+            :func:`hrseg.crop_cascade.touching.split_touching`, whose depth this is. None: each box is one object.
         merge: overlapping crops are joined by a Gaussian-weighted ``mean`` of probabilities, or by their ``max``.
         batch: crops that the fine network sees at once.
     """
@@ -37,6 +39,7 @@ class InferenceSettings(Strict):
     smallest: Share = 1e-5
     shrink: Annotated[float, Field(ge=1)] | None = None
     most: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    split: Annotated[float, Field(gt=0, le=100)] | None = None
     merge: Literal["mean", "max"] = "mean"
     batch: Annotated[int, Field(ge=1, le=256)] = 16
 
