@@ -16,6 +16,8 @@ Convolution = nn.Conv2d | nn.Conv3d
 _CONV: dict[int, type[Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+#: By the number of a map's axes, batch and channels included.
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _SLOPE = 0.01
 
 
@@ -32,12 +34,34 @@ def instance_norm(x: Tensor) -> Tensor:
     """
     count = x[0, 0].numel()
     if torch.is_grad_enabled():
-        return F.instance_norm(x) if count > 1 else x - x
+        return _norm_to_train(x) if count > 1 else x - x
     axes = tuple(range(2, x.ndim))
     x.sub_(x.mean(axes, keepdim=True))
     # The root of the sum of squares, in float32: the squares themselves could be too large for half precision.
     spread = torch.linalg.vector_norm(x, dim=axes, keepdim=True, dtype=torch.float32)
     return x.mul_((spread.square_() / count + 1e-5).rsqrt_())
+
+
+def _norm_to_train(x: Tensor) -> Tensor:
+    if not is_channels_last(x):
+        return F.instance_norm(x)
+    # The same, sample by sample: F.instance_norm would change the order of the channels.
+    samples = [F.batch_norm(sample, None, None, training=True) for sample in x.split(1)]
+    return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether the channels of a voxel lie side by side, and nothing else would do as well."""
+    return x.is_contiguous(memory_format=CHANNELS_LAST[x.ndim]) and not x.is_contiguous()
+
+
+def pointwise(conv: Convolution, x: Tensor) -> Tensor:
+    """A convolution of width 1 as a matrix product: oneDNN would copy its input and output."""
+    weight = conv.weight.flatten(1)
+    if is_channels_last(x):
+        return F.linear(x.movedim(1, -1), weight, conv.bias).movedim(-1, 1)
+    y = torch.matmul(weight, x.flatten(2)).unflatten(2, x.shape[2:])
+    return y if conv.bias is None else y + conv.bias.view(-1, *[1] * (x.ndim - 2))
 
 
 class ResBlock(nn.Module):
@@ -52,8 +76,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same spatial size as ``x``."""
         y = F.leaky_relu(instance_norm(self.conv1(x)), _SLOPE, inplace=True)
-        # As a matrix product the shortcut needs no copies of its input and output, which oneDNN would make.
-        short = torch.matmul(self.shortcut.weight.flatten(1), x.flatten(2)).unflatten(2, x.shape[2:])
+        short = pointwise(self.shortcut, x)
         # In place throughout: no gradient here needs what is overwritten.
         y = instance_norm(self.conv2(y)).add_(instance_norm(short))
         return F.leaky_relu(y, _SLOPE, inplace=True)

@@ -7,7 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import ResBlock, ResidualUNet, Up, convolution, instance_norm, pool
+from hrseg.blocks import (
+    CHANNELS_LAST,
+    ResBlock,
+    ResidualUNet,
+    Up,
+    convolution,
+    instance_norm,
+    is_channels_last,
+    pointwise,
+    pool,
+)
 
 
 def image(dimension: int, channels: int, side: int = 8) -> Tensor:
@@ -49,6 +59,31 @@ def test_instance_norm_of_one_voxel_and_of_a_constant() -> None:
         assert instance_norm(x).abs().max() < 1e-3
         with torch.no_grad():
             assert instance_norm(x.clone()).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_channels_last_stays_and_changes_nothing(dimension: int) -> None:
+    torch.manual_seed(0)
+    x, network = image(dimension, 3), ResBlock(dimension, 3, 4)
+    expected = network(x)
+    expected.square().sum().backward()
+    gradient = network.conv1.weight.grad
+    assert gradient is not None
+    gradient = gradient.clone()
+    network.zero_grad()
+    found = network(x.contiguous(memory_format=CHANNELS_LAST[dimension + 2]))
+    found.square().sum().backward()
+    assert is_channels_last(found)
+    assert not is_channels_last(expected)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(network.conv1.weight.grad, gradient, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_pointwise_as_torch(bias: bool) -> None:
+    x, conv = image(3, 3), convolution(3, 3, 5, 1, bias=bias)
+    torch.testing.assert_close(pointwise(conv, x), conv(x))
+    torch.testing.assert_close(pointwise(conv, x.contiguous(memory_format=torch.channels_last_3d)), conv(x))
 
 
 def test_instance_norm_in_half_precision() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import ResBlock, Up
+from hrseg.blocks import ResBlock, Up, pointwise
 from hrseg.memory import activation_peak
 from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork
 from hrseg.pfseg.slabs import (
@@ -21,7 +21,6 @@ from hrseg.pfseg.slabs import (
     SlabBlock,
     channels_last,
     joined,
-    pointwise,
     pooled,
     rows_of,
     slabs_of,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import Convolution, Up
+from hrseg.blocks import CHANNELS_LAST, Convolution, Up, pointwise
 from hrseg.pfseg.network import Block, MultiKernelBlock
 
 #: ``rows(start, stop)`` gives these rows of a map; those beyond its ends are zero.
@@ -24,7 +24,6 @@ Rows = Callable[[int, int], Tensor]
 Advance = Callable[[int], None]
 _CONV = {4: F.conv2d, 5: F.conv3d}
 _CONV_TRANSPOSE = {4: F.conv_transpose2d, 5: F.conv_transpose3d}
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _SLOPE = 0.01
 _EPS = 1e-5
 
@@ -43,7 +42,7 @@ class Keep(IntEnum):
 
 def channels_last(x: Tensor) -> Tensor:
     """The same values, the channels of a voxel side by side."""
-    return x.contiguous(memory_format=_LAST[x.ndim])
+    return x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
 
 
 def rows_of(x: Tensor) -> Rows:
@@ -87,11 +86,6 @@ def joined(*sources: Rows) -> Rows:
 def pooled(pooling: nn.Module, x: Tensor, slabs: Sequence[tuple[int, int]], stride: int) -> Tensor:
     """``pooling(x)`` slab by slab: all at once it would need twice as much memory again, for places of maxima."""
     return torch.cat([pooling(x[:, :, a * stride : b * stride]) for a, b in slabs], dim=2)
-
-
-def pointwise(conv: Convolution, x: Tensor) -> Tensor:
-    """A convolution of width 1, as a product of matrices, which is ten times as fast in channels-last order."""
-    return F.linear(x.movedim(1, -1), conv.weight.flatten(1), conv.bias).movedim(-1, 1)
 
 
 def slabs_of(length: int, thickness: int) -> list[tuple[int, int]]:
@@ -205,7 +199,7 @@ class SlabBlock:
     def _stored(self, kept: Tensor | None, a: int, b: int, rows: Tensor) -> Tensor:
         if kept is None:
             shape = (*rows.shape[:2], self._length, *rows.shape[3:])
-            kept = torch.empty(shape, dtype=rows.dtype, device=rows.device, memory_format=_LAST[rows.ndim])
+            kept = torch.empty(shape, dtype=rows.dtype, device=rows.device, memory_format=CHANNELS_LAST[rows.ndim])
         kept[:, :, a:b] = rows
         return kept
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from hrseg.blocks import CHANNELS_LAST
 from hrseg.memory import keep_freed_memory
 from hrseg.methods import Options, method_class, segment_on
 from hrseg.model_file import Model
@@ -105,6 +106,12 @@ class SegmentationModule(lightning.LightningModule):
         numbers = [number % cases for number in range(self.trainer.global_rank, max(cases, devices), devices)]
         return DataLoader(numbers, batch_size=None)  # type: ignore[arg-type]
 
+    def on_fit_start(self) -> None:
+        """Processors train up to a quarter faster with the channels of a voxel side by side."""
+        if self.device.type == "cpu":
+            for parameter in self.network.parameters():
+                parameter.data = _reordered(parameter.data)
+
     def on_train_epoch_start(self) -> None:
         """After each validation, whose inference gives freed memory back."""
         keep_freed_memory()
@@ -112,6 +119,8 @@ class SegmentationModule(lightning.LightningModule):
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """The loss of one step, a scalar; it and its parts are kept for the next validation."""
         self._task.step = self.trainer.global_step
+        if self.device.type == "cpu":
+            batch = {name: _reordered(value) for name, value in batch.items()}
         losses = self._task.loss(self.network, batch)
         self._losses.append({name: value.detach() for name, value in losses.items()})
         return losses["loss"]
@@ -155,6 +164,12 @@ class SegmentationModule(lightning.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _reordered(x: Tensor) -> Tensor:
+    """Maps and kernels in channels-last order."""
+    fits = x.is_floating_point() and x.ndim in CHANNELS_LAST
+    return x.contiguous(memory_format=CHANNELS_LAST[x.ndim]) if fits else x
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
