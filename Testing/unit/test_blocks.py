@@ -12,6 +12,7 @@ from hrseg.blocks import (
     ResBlock,
     ResidualUNet,
     Up,
+    begin_with_background,
     convolution,
     instance_norm,
     is_channels_last,
@@ -165,3 +166,12 @@ def test_size_is_that_of_the_published_refiner() -> None:
     with torch.device("meta"):
         network = ResidualUNet(3, 2, 1, [32, 32, 64, 128, 256], [[2] * 3] * 4)
     assert sum(p.numel() for p in network.parameters()) == 8_302_113
+
+
+def test_a_network_begins_with_background() -> None:
+    for classes in (2, 6):
+        head = convolution(3, 4, classes, 1)
+        begin_with_background(head)
+        chances = head(torch.zeros(1, 4, 1, 1, 1)).softmax(dim=1).flatten()
+        assert chances[0].item() == pytest.approx(0.98)
+        assert chances[1:].tolist() == pytest.approx([0.02 / (classes - 1)] * (classes - 1))

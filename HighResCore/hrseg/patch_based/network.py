@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hrseg.blocks import ResidualUNet
+from hrseg.blocks import ResidualUNet, begin_with_background
 from hrseg.model_file import Header, Strict
 
 Width = Annotated[int, Field(ge=1, le=1024)]
@@ -38,7 +38,9 @@ class NetworkSettings(Strict):
     def build(self, header: Header) -> ResidualUNet:
         """The network with fresh weights."""
         strides = self.all_strides(header.dimension)
-        return ResidualUNet(header.dimension, len(header.channels), header.classes, self.widths, strides)
+        network = ResidualUNet(header.dimension, len(header.channels), header.classes, self.widths, strides)
+        begin_with_background(network.head)
+        return network
 
     def check_strides(self, dimension: int) -> str | None:
         """What is wrong with ``strides`` for this dimension, if anything."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import ResBlock, Up, convolution, instance_norm, pool
+from hrseg.blocks import ResBlock, Up, begin_with_background, convolution, instance_norm, pool
 from hrseg.pfseg.settings import NetworkSettings
 
 
@@ -50,11 +50,11 @@ class Encoder(nn.Module):
         self.pools = nn.ModuleList(pool(dimension, s) for s in strides)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The maps of all levels, finest first."""
+        """The maps (N, width, ...) of all levels, finest first, of an image (N, C, ...)."""
         return self.deeper([self.blocks[0](x)])
 
     def deeper(self, maps: list[Tensor]) -> list[Tensor]:
-        """``maps``, the finest levels', and those below."""
+        """``maps`` (N, width, ...), the finest levels', and those below."""
         for block, pooling in list(zip(self.blocks[1:], self.pools, strict=True))[len(maps) - 1 :]:
             maps = [*maps, block(pooling(maps[-1]))]
         return maps
@@ -128,6 +128,7 @@ class PFSegNetwork(nn.Module):
             self.guidance = Encoder(dimension, channels, s.guidance_widths, strides[1:], s.block)
             width += s.guidance_widths[-1] + dimension * s.tell_place
         self.segmentation = Decoder(dimension, width, classes, s)
+        begin_with_background(self.segmentation.head)
         self.super_resolution = Decoder(dimension, width, channels, s) if s.super_resolution else None
         self._added = width - s.widths[-1]
         self._tell_place = s.tell_place
@@ -145,7 +146,7 @@ class PFSegNetwork(nn.Module):
         return self.segmentation(maps), restored
 
     def joined(self, maps: list[Tensor], guidance: Guidance | None) -> list[Tensor]:
-        """The encoder's maps, with what the guidance crop says beside the last one; zeros where there is no crop."""
+        """The encoder's maps; channels of the last one say what the guidance crop shows, zeros without a crop."""
         if self.guidance is None:
             return maps
         bottom = maps[-1]
