@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint results bench setup clean
 
 demo: .venv/ready
 	$(BIN)/hrseg demo --output demo
@@ -14,6 +14,15 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tables of docs/ and the model cards, from the stored metrics of single cases.
+results: .venv/ready
+	$(BIN)/python benchmarks/results.py render
+	$(BIN)/python benchmarks/results.py cards
+
+# An hour or more on a quiet machine; writes docs/benchmarks.md.
+bench: .venv/ready
+	$(BIN)/python benchmarks/growth.py
 
 setup: .venv/ready
 

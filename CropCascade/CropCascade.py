@@ -17,6 +17,8 @@ from CropCascadeLib.Logic import CropCascadeLogic
 
 __all__ = ["CropCascade", "CropCascadeLogic", "CropCascadeTest", "CropCascadeWidget"]
 
+_TUTORIAL = "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/crop_cascade.md"
+
 
 class CropCascade(ScriptedLoadableModule):
     """What Slicer shows about the module."""
@@ -28,10 +30,12 @@ class CropCascade(ScriptedLoadableModule):
         self.parent.dependencies = ["HighResCore"]
         self.parent.contributors = ["HighResSegmentation contributors"]
         self.parent.helpText = _(
-            "Segments objects in boxes, drawn by hand or proposed by a coarse network, each at full resolution."
-        )
+            "Segments objects in boxes, drawn by hand or proposed by a coarse network, each at full resolution. "
+            '<a href="{url}">Step by step, with pictures.</a>'
+        ).format(url=_TUTORIAL)
         self.parent.acknowledgementText = _(
-            "Method: Segment-then-Segment (two networks in a cascade). Research use only, not for clinical decisions."
+            "Method: Segment-then-Segment, two networks in a cascade (Benčević et al., Sensors 2023, 23(2):633). "
+            "Research use only, not for clinical decisions."
         )
 
 

@@ -29,9 +29,12 @@ class HighResCore(ScriptedLoadableModule):
         self.parent.contributors = ["HighResSegmentation contributors"]
         self.parent.helpText = _(
             "Where the modules of HighResSegmentation run their networks: in Slicer's own Python or in another one on "
-            "this computer. It also adds a phantom to Sample Data."
+            "this computer. It also adds a phantom to Sample Data. "
+            '<a href="{url}">More about the extension.</a>'
+        ).format(url="https://github.com/HighResSegmentation/SlicerHighResSegmentation")
+        self.parent.acknowledgementText = _(
+            "By the contributors of HighResSegmentation. Research only; not a medical device."
         )
-        self.parent.acknowledgementText = _("Research only; not a medical device.")
         # The other modules open the set-up where it is needed.
         self.parent.hidden = True
         slicer.app.connect("startupCompleted()", _onStarted)

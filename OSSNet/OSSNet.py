@@ -17,6 +17,8 @@ from OSSNetLib.Logic import OSSNetLogic
 
 __all__ = ["OSSNet", "OSSNetLogic", "OSSNetTest", "OSSNetWidget"]
 
+_TUTORIAL = "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/oss_net.md"
+
 
 class OSSNet(ScriptedLoadableModule):
     """What Slicer shows about the module."""
@@ -29,11 +31,12 @@ class OSSNet(ScriptedLoadableModule):
         self.parent.contributors = ["HighResSegmentation contributors"]
         self.parent.helpText = _(
             "Segments a volume as a continuous field, which is then looked at as label map, probability or surface, at "
-            "any spacing and in any region, without running the network again."
-        )
+            "any spacing and in any region, without running the network again. "
+            '<a href="{url}">Step by step, with pictures.</a>'
+        ).format(url=_TUTORIAL)
         self.parent.acknowledgementText = _(
-            "Method: OSS-Net (occupancy networks for semantic segmentation). Research use only, not for clinical "
-            "decisions."
+            "Method: OSS-Net, occupancy networks for semantic segmentation (Reich et al., BMVC 2021, "
+            "arXiv:2110.10640). Research use only, not for clinical decisions."
         )
 
 

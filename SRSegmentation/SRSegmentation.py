@@ -16,6 +16,10 @@ from SRSegmentationLib.Logic import SRSegmentationLogic
 
 __all__ = ["SRSegmentation", "SRSegmentationLogic", "SRSegmentationTest", "SRSegmentationWidget"]
 
+_TUTORIAL = (
+    "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/sr_segmentation.md"
+)
+
 
 class SRSegmentation(ScriptedLoadableModule):
     """What Slicer shows about the module."""
@@ -28,11 +32,12 @@ class SRSegmentation(ScriptedLoadableModule):
         self.parent.contributors = ["HighResSegmentation contributors"]
         self.parent.helpText = _(
             "Segments a whole image at once by networks that learned to restore its resolution, as fine as the image "
-            "or finer."
-        )
+            'or finer. <a href="{url}">Step by step, with pictures.</a>'
+        ).format(url=_TUTORIAL)
         self.parent.acknowledgementText = _(
-            "Methods: PFSeg (patch-free segmentation guided by super-resolution) and SASR-Net (scale-aware "
-            "super-resolution for lesions). Research use only, not for clinical decisions."
+            "Methods: PFSeg, patch-free segmentation guided by super-resolution (Wang et al., MICCAI 2021, "
+            "arXiv:2210.14645), and SASR-Net, scale-aware super-resolution for lesions (Luo et al., IEEE TNNLS 2024, "
+            "doi:10.1109/TNNLS.2024.3477947). Research use only, not for clinical decisions."
         )
 
 

@@ -144,6 +144,9 @@ class BoxTable(VTKObservationMixin):
     def _button(self, icon: str, tip: str, slot: Callable[[], None]) -> qt.QToolButton:
         button = qt.QToolButton()
         button.setAutoRaise(True)
+        # The ground of an ordinary row, for on that of the chosen one icons are hardly seen.
+        button.setBackgroundRole(qt.QPalette.Base)
+        button.setAutoFillBackground(True)
         button.setIcon(self._icon(icon))
         button.toolTip = tip
         button.connect("clicked()", slot)

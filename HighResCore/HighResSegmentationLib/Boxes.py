@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 import slicer
 from HighResSegmentationLib.Frames import matrixBetween, placeBeside, requireLinear
@@ -30,8 +31,8 @@ def boxFromRoi(roiNode: Any, volumeNode: Any) -> RegionBox:
     """
     gridOfVolume(volumeNode)
     _checkRoi(roiNode)
-    requireLinear(roiNode, "box")
-    requireLinear(volumeNode, "volume")
+    requireLinear(roiNode, _("box"))
+    requireLinear(volumeNode, _("volume"))
     matrix = matrixBetween(roiNode, volumeNode) @ slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToNodeMatrix())
     sides = matrix[:3, :3] * roiNode.GetSize()
     axes = _rightAngled(sides)
@@ -56,7 +57,7 @@ def placeRoi(roiNode: Any, box: RegionBox, volumeNode: Any) -> None:
         InputError: no volume, or a nonlinear transform above it.
     """
     gridOfVolume(volumeNode)
-    requireLinear(volumeNode, "volume")
+    requireLinear(volumeNode, _("volume"))
     with slicer.util.NodeModify(roiNode):
         placeBeside(roiNode, volumeNode)
         _setAxes(roiNode, box.axes)
@@ -99,19 +100,22 @@ def sizeText(roiNode: Any) -> str:
 
 def _checkRoi(roiNode: Any) -> None:
     if roiNode is None:
-        raise InputError("No box is chosen; draw or choose one.")
+        raise InputError(_("No box is chosen; draw or choose one."))
     name, size = roiNode.GetName(), roiNode.GetSize()
     if roiNode.GetNumberOfDefinedControlPoints() == 0:
-        raise InputError(f'The box "{name}" is not drawn yet; click two of its corners in a slice view, or delete it.')
+        text = _('The box "{name}" is not drawn yet; click two of its corners in a slice view, or delete it.')
+        raise InputError(text.format(name=name))
     if roiNode.GetInsideOut():
-        raise InputError(f'The box "{name}" is inside out, which cannot be segmented; switch that off.')
+        text = _('The box "{name}" is inside out, which cannot be segmented; switch that off.')
+        raise InputError(text.format(name=name))
     if min(size) <= 0:
-        raise InputError(f'The box "{name}" is flat ({sizeText(roiNode)}); make it larger or delete it.')
+        text = _('The box "{name}" is flat ({size}); make it larger or delete it.')
+        raise InputError(text.format(name=name, size=sizeText(roiNode)))
 
 
 def _addRoi(volumeNode: Any, name: str, axes: Floats) -> Any:
     gridOfVolume(volumeNode)
-    requireLinear(volumeNode, "volume")
+    requireLinear(volumeNode, _("volume"))
     roiNode = volumeNode.GetScene().AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
     placeBeside(roiNode, volumeNode)
     _setAxes(roiNode, axes)
@@ -142,7 +146,7 @@ def _setDisplay(display: Any) -> None:
 
 def _rightAngled(axes: Floats) -> Floats:
     """Unit axes at right angles nearest to the columns of a 3x3 matrix."""
-    u, _, v = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
+    u, _sizes, v = np.linalg.svd(axes / np.linalg.norm(axes, axis=0))
     return u @ v
 
 

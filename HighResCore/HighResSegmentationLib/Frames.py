@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import vtk
+from slicer.i18n import tr as _
 
 import slicer
 from hrseg.errors import InputError
@@ -18,10 +19,11 @@ def requireLinear(node: Any, what: str) -> None:
     """Raises InputError if a transform above ``node``, which is a ``what`` for the user, is not linear."""
     warp = _warpAbove(node)
     if warp is not None:
-        raise InputError(
-            f'The {what} "{node.GetName()}" is under the transform "{warp.GetName()}", which is not linear, so that '
-            f"boxes in space are none in the image; harden the transform or take the {what} out of it."
+        text = _(
+            'The {what} "{name}" is under the transform "{transform}", which is not linear, so that boxes in space are '
+            "none in the image; harden the transform or take the {what} out of it."
         )
+        raise InputError(text.format(what=what, name=node.GetName(), transform=warp.GetName()))
 
 
 def matrixBetween(sourceNode: Any, targetNode: Any) -> Floats:
@@ -35,10 +37,12 @@ def matrixBetween(sourceNode: Any, targetNode: Any) -> Floats:
         return np.eye(4)
     warp = _warpAbove(sourceNode) or _warpAbove(targetNode)
     if warp is not None:
-        raise InputError(
-            f'"{sourceNode.GetName()}" and "{targetNode.GetName()}" are under different transforms, of which '
-            f'"{warp.GetName()}" is not linear; put both under the same one.'
+        text = _(
+            '"{source}" and "{target}" are under different transforms, of which "{transform}" is not linear; put both '
+            "under the same one."
         )
+        names = {"source": sourceNode.GetName(), "target": targetNode.GetName(), "transform": warp.GetName()}
+        raise InputError(text.format(**names))
     matrix = vtk.vtkMatrix4x4()
     slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(source, target, matrix)
     return np.array(slicer.util.arrayFromVTKMatrix(matrix))

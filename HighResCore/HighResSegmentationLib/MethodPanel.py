@@ -93,8 +93,9 @@ class MethodPanel(VTKObservationMixin):
     # ---- life ----
 
     def enter(self) -> None:
-        """The module is shown: the choices of the scene, the devices, a forecast."""
+        """The module is shown: the models there are now, the choices of the scene, the devices, a forecast."""
         self._entered = True
+        self.models.refresh("")
         self._setParameters(self.logic.getParameterNode())
         if self.parameters.inputVolume is None:
             self.parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")

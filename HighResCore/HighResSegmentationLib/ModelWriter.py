@@ -15,7 +15,11 @@ Tensor = tuple[Sequence[int], Sequence[float]]
 
 
 def writeModel(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Path:
-    """Writes a ``.safetensors`` file of float32 tensors with a header, and returns its path."""
+    """Writes a ``.safetensors`` file of float32 tensors with a header, and returns its path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     table: dict[str, Any] = {"__metadata__": {METADATA_KEY: json.dumps(header)}}
     data = b""
     for name, (shape, numbers) in tensors.items():

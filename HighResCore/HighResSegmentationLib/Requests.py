@@ -49,7 +49,11 @@ def imageFields(client: WorkerClient, volume: Any, settings: RunSettings) -> dic
 
 
 def waitFor(jobs: Jobs, start: Callable[[Callable[[T], None], OnFailed], None]) -> T:
-    """What a ``start`` tells to the first function that it is given; an error told to the second one is raised."""
+    """What a ``start`` tells to the first function that it is given.
+
+    Raises:
+        Exception: the one that it tells to the second function instead, of which a HrsegError is for users.
+    """
     outcomes: list[T] = []
     errors: list[Exception] = []
     start(outcomes.append, errors.append)

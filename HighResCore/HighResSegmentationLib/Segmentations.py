@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import vtk
 from numpy.typing import NDArray
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
 import slicer
@@ -39,15 +40,13 @@ def segmentationFromResult(
     checkVolume(volumeNode)
     grid = _gridOf(result, labelArray, np.eye(4))
     scene = volumeNode.GetScene()
-    name = scene.GenerateUniqueName(name or f"{volumeNode.GetName()} segmentation")
+    name = scene.GenerateUniqueName(name or _("{volume} segmentation").format(volume=volumeNode.GetName()))
     segmentationNode = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     # The transform first: what comes next converts geometries to the segmentation's frame.
     placeBeside(segmentationNode, volumeNode)
     segmentationNode.CreateDefaultDisplayNodes()
     _setReferenceGeometry(segmentationNode, volumeNode, grid)
-    origin = provenance(result, volumeNode)
-    for key, value in origin.items():
-        segmentationNode.SetAttribute(key, value)
+    origin = sign(segmentationNode, result, volumeNode)
     _add(segmentationNode, _segments(result, labelArray, grid), origin)
     return segmentationNode
 
@@ -64,13 +63,14 @@ def addSegmentsTo(segmentationNode: Any, result: Mapping[str, Any], labelArray: 
     """
     checkVolume(volumeNode)
     if segmentationNode is None or segmentationNode.GetScene() is None:
-        raise InputError("The segmentation is not in the scene any more; choose another one or create a new one.")
+        raise InputError(_("The segmentation is not in the scene any more; choose another one or create a new one."))
     segmentation = segmentationNode.GetSegmentation()
     if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != _binaryLabelmap():
-        raise InputError(
-            f'The segmentation "{segmentationNode.GetName()}" is made of surfaces, to which voxels cannot be added; '
-            "choose another one or create a new one."
+        text = _(
+            'The segmentation "{name}" is made of surfaces, to which voxels cannot be added; choose another one or '
+            "create a new one."
         )
+        raise InputError(text.format(name=segmentationNode.GetName()))
     grid = _gridOf(result, labelArray, matrixBetween(volumeNode, segmentationNode))
     if not segmentation.GetConversionParameter(_geometryParameter()):
         _setReferenceGeometry(segmentationNode, volumeNode, grid)
@@ -96,9 +96,8 @@ def instancesFromResult(
         {"value": n + 1, "name": box["name"], "color": _distinctColor(n), "terminology": None}
         for n, box in enumerate(result["boxes"])
     ]
-    return segmentationFromResult(
-        {**result, "labels": labels}, instanceArray, volumeNode, name or f"{volumeNode.GetName()} objects"
-    )
+    name = name or _("{volume} objects").format(volume=volumeNode.GetName())
+    return segmentationFromResult({**result, "labels": labels}, instanceArray, volumeNode, name)
 
 
 def show3D(segmentationNode: Any, on: bool) -> None:
@@ -192,6 +191,14 @@ def _setReferenceGeometry(segmentationNode: Any, volumeNode: Any, grid: Grid) ->
         slicer.util.vtkMatrixFromArray(grid.affine), [0, i - 1, 0, j - 1, 0, k - 1]
     )
     segmentationNode.GetSegmentation().SetConversionParameter(_geometryParameter(), geometry)
+
+
+def sign(node: Any, result: Mapping[str, Any], volumeNode: Any) -> dict[str, str]:
+    """Has a node say where it comes from, see :func:`provenance`; returns that."""
+    origin = provenance(result, volumeNode)
+    for key, value in origin.items():
+        node.SetAttribute(key, value)
+    return origin
 
 
 def provenance(result: Mapping[str, Any], volumeNode: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import vtk
+from slicer.i18n import tr as _
 
 import slicer
 from hrseg.errors import InputError
@@ -68,28 +69,32 @@ def checkVolume(volumeNode: Any) -> None:
     name, components = volumeNode.GetName(), volumeNode.GetImageData().GetNumberOfScalarComponents()
     colored = components == 3 or (components == 4 and _isRgba(volumeNode))
     if components != 1 and not colored:
-        raise InputError(
-            f'The volume "{name}" has {components} values per voxel; grey (1) and colour (3) images can be segmented. '
+        text = _(
+            'The volume "{name}" has {count} values per voxel; grey (1) and colour (3) images can be segmented. '
             "Extract one of them as a volume."
         )
+        raise InputError(text.format(name=name, count=components))
     frames = _numberOfFrames(volumeNode)
     if frames > 1:
-        raise InputError(
-            f'The volume "{name}" is one of {frames} frames of a sequence; clone it (Data module) and choose the clone.'
+        text = _(
+            'The volume "{name}" is one of {count} frames of a sequence; clone it (Data module) and choose the clone.'
         )
+        raise InputError(text.format(name=name, count=frames))
 
 
 def _checkFilled(volumeNode: Any) -> None:
     if volumeNode is None:
-        raise InputError("No volume is chosen; choose the image to segment.")
+        raise InputError(_("No volume is chosen; choose the image to segment."))
     name = volumeNode.GetName()
     if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise InputError(f'"{name}" is a {volumeNode.GetNodeTagName()}, not an image; choose a volume with an image.')
+        text = _('"{name}" is a {kind}, not an image; choose a volume with an image.')
+        raise InputError(text.format(name=name, kind=volumeNode.GetNodeTagName()))
     if volumeNode.GetScene() is None:
-        raise InputError(f'The volume "{name}" is not in the scene any more; choose another one.')
+        raise InputError(_('The volume "{name}" is not in the scene any more; choose another one.').format(name=name))
     image = volumeNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        raise InputError(f'The volume "{name}" is empty; load an image into it or choose another one.')
+        text = _('The volume "{name}" is empty; load an image into it or choose another one.')
+        raise InputError(text.format(name=name))
 
 
 def _isRgba(volumeNode: Any) -> bool:

@@ -15,12 +15,12 @@ label map to so many columns and rows, over its image's field of view.
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ from hrseg.resample import resample_labels
 from hrseg.truth_grid import truth_grid
 
 SPLITS = ("training", "validation", "test")
+#: A grey value, the digits of a label value, and a side of a label map: more than any file holds.
+_LARGEST, _DIGITS, _LONGEST = 1e9, 9, 2**14
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,9 @@ def raise_problems(name: str, problems: Sequence[str]) -> None:
 
 def _read_label_above(content: dict[str, Any], problems: list[str]) -> float | None:
     above = content.get("label_above")
-    if above is None or (type(above) in (int, float) and math.isfinite(above)):
+    if above is None or (type(above) in (int, float) and -_LARGEST <= above <= _LARGEST):
         return above
-    problems.append(f'"label_above" must be a number such as 127, found {above!r}')
+    problems.append(f'"label_above" must be a number such as 127, found {short(above)}')
     return None
 
 
@@ -195,9 +197,9 @@ def _read_label_size(content: dict[str, Any], problems: list[str]) -> tuple[int,
     size = content.get("label_size")
     if size is None:
         return None
-    if isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size):
+    if isinstance(size, list) and len(size) == 2 and all(type(n) is int and 0 < n <= _LONGEST for n in size):
         return size[0], size[1]
-    problems.append(f'"label_size" must be columns and rows such as [512, 512], found {size!r}')
+    problems.append(f'"label_size" must be columns and rows such as [512, 512], found {short(size)}')
     return None
 
 
@@ -222,10 +224,12 @@ def _read_split(
             continue
         missing = row.get("not_annotated", [])
         if not isinstance(missing, list) or not all(isinstance(name, str) for name in missing):
-            problems.append(f'{place}: "not_annotated" must be a list of label names, found {missing!r}')
+            problems.append(f'{place}: "not_annotated" must be a list of label names, found {short(missing)}')
             continue
         image, label = folder / row["image"], folder / row["label"]
-        problems.extend(f'{place}: there is no file "{file}"' for file in (image, label) if not file.exists())
+        if lost := [file for file in (image, label) if not _exists(file)]:
+            problems.extend(f'{place}: there is no file "{file!s:.300}"' for file in lost)
+            continue
         cases.append(
             Case(str(row.get("name") or file_stem(image)), image, label, tuple(missing), label_above, label_size)
         )
@@ -235,13 +239,21 @@ def _read_split(
 def _read_labels(values: dict[str, Any], problems: list[str]) -> dict[int, str]:
     labels = {}
     for value, name in values.items():
-        if not value.isdecimal() or not isinstance(name, str):
-            problems.append(f'labels: "{value}": {name!r} must be a whole number and a name')
+        if not value.isdecimal() or len(value) > _DIGITS or not isinstance(name, str):
+            problems.append(f'labels: "{value:.40}": {short(name)} must be a whole number and a name')
         elif int(value):
             labels[int(value)] = name
     names = Counter(name.lower() for name in labels.values())
     problems.extend(f'labels: {count} values have the name "{name}"' for name, count in names.items() if count > 1)
     return labels
+
+
+def _exists(file: Path) -> bool:
+    """Also of a name that no file can have."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_unique(splits: dict[str, list[Case]], problems: list[str]) -> None:

@@ -6,6 +6,10 @@ class HrsegError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str = "") -> None:
+        # What a message quotes may hold anything, even what cannot be printed, such as one half of a character.
+        super().__init__("".join(c if c.isprintable() or c == "\n" else "?" for c in message))
+
 
 class InputError(HrsegError):
     """An image, box, data list or option that cannot be used."""

@@ -7,8 +7,10 @@ integer indices, so an axis of N voxels spans -0.5 to N - 0.5: every rule below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as short
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,8 @@ Shape = tuple[int, int, int]
 Vector = tuple[float, float, float]
 Floats = NDArray[np.float64]
 
+#: Millimetres that no image reaches, and that no voxels lie closer than: arithmetic with others cannot overflow.
+_FAR, _NEAR = 1e12, 1e-12
 #: Direction letters of the two ends of the R, A and S axes, positive end first.
 _AXIS_LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 
@@ -46,11 +50,15 @@ class Box:
     @property
     def size(self) -> int:
         """Number of voxels."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """Index into a (K, J, I) array. The box must lie inside it: a negative start would wrap around."""
+        """Index into a (K, J, I) array, in which the box must lie.
+
+        Raises:
+            InputError: a negative start, which would wrap around.
+        """
         if min(self.start) < 0:
             raise InputError(f"The box {self.start} to {self.stop} starts outside the image; clip or pad it first.")
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))  # type: ignore[return-value]
@@ -118,15 +126,20 @@ class Grid:
     affine: Floats
 
     def __post_init__(self) -> None:
-        affine = np.array(self.affine, dtype=np.float64)
+        try:
+            affine = np.array(self.affine, dtype=np.float64)
+        except (ValueError, TypeError, OverflowError):
+            # Rows of different lengths, as a file may have them.
+            affine = np.empty(0)
         affine.flags.writeable = False
         object.__setattr__(self, "shape", as_shape(self.shape))
         object.__setattr__(self, "affine", affine)
         if min(self.shape) < 1:
             raise InputError(f"The image has the shape {self.shape} (K, J, I): every axis needs at least one voxel.")
         if not _is_invertible(affine):
+            shown = affine.tolist() if affine.shape == (4, 4) else short(self.affine)
             raise InputError(
-                f"The image's geometry {affine.tolist()} is not an invertible 4x4 matrix; "
+                f"The image's geometry {shown} is not an invertible 4x4 matrix; "
                 "check the spacing and the directions in its header."
             )
 
@@ -151,7 +164,7 @@ class Grid:
     @property
     def size(self) -> int:
         """Number of voxels."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def orientation(self) -> str:
@@ -184,7 +197,7 @@ class Grid:
         return self._moved(box.shape, np.ones(3), np.asarray(box.start, dtype=float))
 
     def resized(self, shape: Sequence[int]) -> Grid:
-        """The same field of view in another number of voxels (K, J, I)."""
+        """The same field of view in another number of voxels (K, J, I). Raises InputError for an axis without any."""
         target = as_shape(shape)
         if min(target) < 1:
             raise InputError(f"Cannot resize to the shape {target}: every axis needs at least one voxel.")
@@ -192,14 +205,18 @@ class Grid:
         return self._moved(target, step, step / 2 - 0.5)
 
     def with_spacing(self, spacing: ArrayLike) -> Grid:
-        """The same field of view at about this spacing in mm, (k, j, i), rounded to whole voxels."""
+        """The same field of view at about this spacing in mm, one number or (k, j, i), rounded to whole voxels.
+
+        Raises:
+            InputError: a spacing that is not positive.
+        """
         wanted = np.broadcast_to(np.asarray(spacing, dtype=float), (3,))
-        if not (np.isfinite(wanted).all() and (wanted > 0).all()):
-            raise InputError(f"The spacing {np.asarray(spacing).tolist()} must be positive millimetres.")
+        if not (np.isfinite(wanted).all() and (wanted > _NEAR).all()):
+            raise InputError(f"The spacing {short(np.asarray(spacing).tolist())} must be positive millimetres.")
         return self.resized(np.maximum(1, np.rint(np.multiply(self.shape, self.spacing) / wanted)).astype(int).tolist())
 
     def finer(self, factor: int | Sequence[int]) -> Grid:
-        """Each voxel split into ``factor`` parts per axis (one number, or (k, j, i))."""
+        """Each voxel split into ``factor`` whole parts per axis, one number or (k, j, i); else raises InputError."""
         factors = np.broadcast_to(np.asarray(factor), (3,))
         if (factors < 1).any() or (factors != np.rint(factors)).any():
             raise InputError(f"The factor {np.asarray(factor).tolist()} must be a whole number of 1 or more.")
@@ -251,8 +268,10 @@ def _is_invertible(affine: Floats) -> bool:
     """Judged by the angles between the axes: the voxels may be nanometres or metres."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.allclose(affine[3], (0, 0, 0, 1)):
         return False
+    if np.abs(affine).max() > _FAR:
+        return False
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(lengths.min() > 0 and abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-6)
+    return bool(lengths.min() > _NEAR and abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-6)
 
 
 def _parse_orientation(code: str) -> list[tuple[int, int]]:
@@ -266,8 +285,11 @@ def _parse_orientation(code: str) -> list[tuple[int, int]]:
 
 
 def as_shape(values: ArrayLike) -> Shape:
-    """Three whole numbers, (k, j, i), as a tuple."""
-    k, j, i = (int(v) for v in np.asarray(values).tolist())
+    """Three whole numbers, (k, j, i), as a tuple. Raises InputError for more or fewer."""
+    numbers = np.asarray(values).ravel().tolist()
+    if len(numbers) != 3:
+        raise InputError(f"The shape {short(numbers)} of the grid must be three numbers (K, J, I).")
+    k, j, i = (int(v) for v in numbers)
     return k, j, i
 
 

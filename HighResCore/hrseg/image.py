@@ -35,8 +35,10 @@ class Image:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.array.ndim != 4 or self.array.shape[1:] != self.grid.shape:
-            raise InputError(f"An image array must be (C, *{self.grid.shape}), not {self.array.shape}.")
+        if self.array.ndim != 4 or self.array.shape[1:] != self.grid.shape or self.array.dtype.kind not in "biuf":
+            raise InputError(
+                f"An image array must be numbers (C, *{self.grid.shape}), not {self.array.shape} of {self.array.dtype}."
+            )
 
     @property
     def channels(self) -> int:
@@ -113,7 +115,11 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
 
 
 def image_from_itk(itk: sitk.Image, name: str = "") -> Image:
-    """An :class:`Image` from a SimpleITK image of two or three dimensions; an alpha channel is dropped."""
+    """An :class:`Image` from a SimpleITK image of two or three dimensions; an alpha channel is dropped.
+
+    Raises:
+        InputError: neither grey nor colour, or a geometry that is not invertible.
+    """
     components = itk.GetNumberOfComponentsPerPixel()
     array = sitk.GetArrayFromImage(itk)
     array = np.moveaxis(array, -1, 0) if components > 1 else array[None]

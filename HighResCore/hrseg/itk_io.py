@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from hrseg.errors import InputError
+from hrseg.file_headers import check_announced, check_header, is_nifti, uncompressed
 
 #: What NIfTI files have before the voxels when ITK writes them: the header and an empty extension.
 _NIFTI_HEADER = 352
@@ -39,7 +40,7 @@ def read_itk(path: Path) -> sitk.Image:
             _check_readable(path)
             with _unmistakable(path) as file:
                 return _read_file(file, path)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, OverflowError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         if "orthonormal" in str(error):
             raise InputError(
                 f'The axes of the image "{path}" are not at right angles (its affine is sheared); '
@@ -64,12 +65,13 @@ def write_itk(itk: sitk.Image, path: Path) -> None:
         sitk.WriteImage(itk, str(path), useCompression=True)
     except RuntimeError as error:
         raise OSError(0, "not all of it could be written") from error
-    if _is_nifti(path) and not _is_complete(path, _NIFTI_HEADER + itk.GetNumberOfPixels() * pixel):
+    if is_nifti(path) and not _is_complete(path, _NIFTI_HEADER + itk.GetNumberOfPixels() * pixel):
         raise OSError(0, "not all of it could be written")
 
 
 def _read_file(file: Path, path: Path) -> sitk.Image:
     """Reads ``file``; errors speak of ``path``."""
+    check_header(file, path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(file))
     reader.ReadImageInformation()
@@ -80,9 +82,10 @@ def _read_file(file: Path, path: Path) -> sitk.Image:
         reader.SetExtractSize([*size[:3], *[0] * (dimension - 3)])
     elif dimension not in (2, 3):
         raise InputError(f'The image "{path}" has {dimension} dimensions {size}; save one volume of it as a 3D file.')
-    if _is_nifti(file) and not _is_complete(file, _nifti_bytes(reader)):
+    check_announced(file, path, math.prod(size))
+    if is_nifti(file) and not _is_complete(file, _nifti_bytes(reader)):
         raise InputError(f'The file "{path}" is incomplete or damaged; copy or download it again.')
-    if _is_nifti(file) and (bad := _count_not_finite(file, reader)):
+    if is_nifti(file) and (bad := _count_not_finite(file, reader)):
         raise InputError(f'The image "{path}" has {bad} voxels that are NaN or infinite; replace them by numbers.')
     return reader.Execute()
 
@@ -148,10 +151,6 @@ def _unmistakable(path: Path) -> Iterator[Path]:
         yield Path(shutil.copyfile(path, Path(folder) / "image.nii.gz"))
 
 
-def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
 def _nifti_bytes(reader: sitk.ImageFileReader) -> int:
     """How many bytes, uncompressed, the header announces."""
     dimensions = [int(reader.GetMetaData(f"dim[{n + 1}]")) for n in range(int(reader.GetMetaData("dim[0]")))]
@@ -178,7 +177,7 @@ def _count_not_finite(path: Path, reader: sitk.ImageFileReader) -> int:
     if kind is None:
         return 0
     count = 0
-    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+    with uncompressed(path) as stream:
         order = "<" if int.from_bytes(stream.read(4), "little") < 2**16 else ">"
         stream.seek(int(float(reader.GetMetaData("vox_offset"))))
         left = _nifti_bytes(reader) - stream.tell()

@@ -19,5 +19,5 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f'Cannot read the {what} "{path}": {error.strerror}; check the path.') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f'The {what} "{path}" is not JSON ({error}).') from error

@@ -194,7 +194,7 @@ def method_of(model: Model) -> Method:
 def segment_on(
     method: Method, image: Image, grid: Grid, options: Options, run: Run
 ) -> tuple[Result, NDArray[np.uint8]]:
-    """An image segmented to be compared with a truth on ``grid``: the result, and its label map on that grid.
+    """An image segmented to be compared with a truth on ``grid``: the result, and its labels (K, J, I) on that grid.
 
     Where the truth is finer than the image, methods that can do so make a finer label map.
     """
@@ -228,7 +228,17 @@ def result_of(
     probability: NDArray[np.float32] | None = None,
     **found: Any,
 ) -> Result:
-    """A :class:`Result` with what ``run`` recorded; ``found`` are further fields of it."""
+    """A :class:`Result` with what ``run`` recorded.
+
+    Args:
+        labels: (K, J, I) on ``grid``.
+        grid: of the label map.
+        header: of the model, for names of labels.
+        run: with seconds, memory and notices.
+        device: where the network ran.
+        probability: (labels, K, J, I), if asked for.
+        found: further fields of the result.
+    """
     return Result(
         LabelMap(labels, grid, {label.value: label.name for label in header.labels}),
         header.labels,

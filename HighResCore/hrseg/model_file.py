@@ -131,7 +131,7 @@ class Header(Strict):
             raise ValueError("label values must be 1, 2, 3 ... in order")
         names = [label.name for label in self.labels]
         if "" in names or len(set(names)) < len(names):
-            raise ValueError(f"label names must be different and not empty, not {names}")
+            raise ValueError(f"label names must be different and not empty, not {short(names)}")
         for label in self.labels:
             if not all(0 <= part <= 255 for part in label.color):
                 raise ValueError(f'the color {label.color} of "{label.name}" must be three numbers from 0 to 255')
@@ -235,7 +235,8 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, in one line that names the place and quotes the value."""
     problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    # Unknown keys may have any name.
+    place = ".".join(" ".join(str(part).split())[:60] for part in problem["loc"])
     text = f"{place}: " * bool(place) + problem["msg"].removeprefix("Value error, ")
     # Where something is missing, or does not fit the rest, the value would be all that is around it.
     return text if isinstance(problem["input"], dict) else f"{text} (found {short(problem['input'])})"

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from hrseg.geometry import Box, Floats, Grid, as_shape
 from hrseg.image import LPS_TO_RAS, replacing
 from hrseg.json_file import read_json
 
+#: Millimetres, or voxels, that no box reaches; so that arithmetic with those that do reach them cannot overflow.
+_FAR = 1e9
 #: Turns LPS vectors into RAS ones, and back.
 _FLIP = LPS_TO_RAS[:3, :3]
 _SCHEMA = (
@@ -40,7 +43,8 @@ class RegionBox:
         name: for messages and results.
 
     Raises:
-        InputError: numbers that are not finite, a side that is not positive, or axes that are not at right angles.
+        InputError: numbers that are not finite or immense, a side that is not positive, or axes that are not at right
+            angles.
     """
 
     center: Floats
@@ -50,9 +54,14 @@ class RegionBox:
 
     def __post_init__(self) -> None:
         for key, shape in (("center", (3,)), ("size", (3,)), ("axes", (3, 3))):
-            value = np.asarray(getattr(self, key), dtype=float)
-            if value.shape != shape or not np.isfinite(value).all():
-                raise InputError(f'The {key} of the box "{self.name}" is {value.tolist()}; it must be {shape} numbers.')
+            given = getattr(self, key)
+            try:
+                value = _numbers(given, shape)
+            except (ValueError, TypeError, OverflowError) as error:
+                shown = short(given.tolist() if isinstance(given, np.ndarray) else given)
+                raise InputError(
+                    f'The {key} of the box "{self.name}" is {shown}; it must be numbers in the shape {shape}.'
+                ) from error
             object.__setattr__(self, key, value)
         if (self.size <= 0).any():
             raise InputError(
@@ -128,8 +137,10 @@ def read_boxes(path: str | os.PathLike[str], grid: Grid) -> list[RegionBox]:
             boxes = [_from_markup(m, n) for n, m in enumerate(content["markups"]) if m.get("type") == "ROI"]
         else:
             boxes = [_from_entry(entry, n, grid) for n, entry in enumerate(content)]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f'"{path}" is neither a markups file with ROIs nor a list of boxes ({error!r}).') from error
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f'"{path}" is neither a markups file with ROIs nor a list of boxes ({error!r:.200}).'
+        ) from error
     if not boxes:
         raise InputError(f'There is no box (ROI) in "{path}".')
     return boxes
@@ -147,11 +158,11 @@ def write_boxes(path: str | os.PathLike[str], boxes: Sequence[RegionBox]) -> Non
 
 
 def _from_markup(markup: dict[str, Any], number: int) -> RegionBox:
-    name = str(markup.get("name") or f"box {number + 1}")
+    name = _name(markup, number)
     if markup.get("insideOut"):
         raise InputError(f'The box "{name}" is inside out, which cannot be segmented; switch that off.')
     flip = np.eye(3) if str(markup.get("coordinateSystem", "LPS")) in ("RAS", "0") else _FLIP
-    axes = np.asarray(markup.get("orientation", np.eye(3)), dtype=float).reshape(3, 3)
+    axes = _numbers(markup.get("orientation", np.eye(3))).reshape(3, 3)
     return RegionBox(flip @ _numbers(markup["center"]), _numbers(markup["size"]), flip @ axes, name)
 
 
@@ -173,15 +184,29 @@ def _to_markup(box: RegionBox) -> dict[str, Any]:
 
 
 def _from_entry(entry: dict[str, Any], number: int, grid: Grid) -> RegionBox:
-    name = str(entry.get("name") or f"box {number + 1}")
+    name = _name(entry, number)
     if "start" in entry:
-        start, stop = (_numbers(entry[key])[::-1].astype(int).tolist() for key in ("start", "stop"))
+        start, stop = (_index(entry[key]) for key in ("start", "stop"))
         if any(a >= b for a, b in zip(start, stop, strict=True)):
-            raise InputError(f'The box "{name}" from {entry["start"]} to {entry["stop"]} has no voxel.')
+            raise InputError(f'The box "{name}" from {start[::-1]} to {stop[::-1]} has no voxel.')
         return RegionBox.of_voxels(Box(as_shape(start), as_shape(stop)), grid, name)
-    axes = np.asarray(entry.get("axes", np.eye(3)), dtype=float)
+    axes = _numbers(entry.get("axes", np.eye(3)))
     return RegionBox(_numbers(entry["center"]), _numbers(entry["size"]), axes, name)
 
 
-def _numbers(values: ArrayLike) -> Floats:
-    return np.asarray(values, dtype=float)
+def _name(entry: dict[str, Any], number: int) -> str:
+    """In one line that is not too long for a message."""
+    return " ".join(str(entry.get("name") or "").split())[:80] or f"box {number + 1}"
+
+
+def _numbers(values: ArrayLike, shape: tuple[int, ...] | None = None) -> Floats:
+    """Raises ValueError, TypeError or OverflowError for what are no such numbers."""
+    numbers = np.asarray(values, dtype=float)
+    if not (np.abs(numbers) < _FAR).all() or numbers.shape != (shape or numbers.shape):
+        raise ValueError(f"{short(values)} are not numbers of a place")
+    return numbers
+
+
+def _index(values: ArrayLike) -> list[int]:
+    """Voxels (i, j, k) of a file as (k, j, i)."""
+    return _numbers(values, (3,))[::-1].astype(int).tolist()

@@ -101,7 +101,7 @@ def structure(key: str) -> Structure:
     if key in STRUCTURES:
         return STRUCTURES[key]
     near = difflib.get_close_matches(key, STRUCTURES, n=3) or list(STRUCTURES)
-    raise InputError(f'There is no structure "{key}"; use for example {", ".join(near)}.')
+    raise InputError(f'There is no structure "{" ".join(key.split())}"; use for example {", ".join(near)}.')
 
 
 def label(value: int, key: str, name: str | None = None, sources: tuple[str, ...] = ()) -> Label:

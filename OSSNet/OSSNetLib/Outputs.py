@@ -14,7 +14,7 @@ from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 import slicer
 from HighResSegmentationLib.Frames import placeBeside
 from HighResSegmentationLib.ResultVolumes import volumeFromResult
-from HighResSegmentationLib.Segmentations import provenance
+from HighResSegmentationLib.Segmentations import sign
 
 Result = Mapping[str, Any]
 #: The array of an entry of a result.
@@ -30,7 +30,7 @@ def labelVolume(result: Result, array: NDArray, volumeNode: Any, name: str) -> A
     setLabels(node, array, np.asarray(result["affine"]))
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-    _sign(node, result, volumeNode)
+    sign(node, result, volumeNode)
     return node
 
 
@@ -52,7 +52,7 @@ def probabilityVolumes(result: Result, array: NDArray, volumeNode: Any) -> list[
         display = node.GetDisplayNode()
         display.SetAutoWindowLevel(False)
         display.SetWindowLevelMinMax(0, 1)
-        _sign(node, result, volumeNode)
+        sign(node, result, volumeNode)
         nodes.append(node)
     return nodes
 
@@ -72,7 +72,7 @@ def surfaceModels(result: Result, read: Read, volumeNode: Any) -> list[Any]:
         display.SetColor(*(c / 255 for c in label["color"]))
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(2)
-        _sign(node, result, volumeNode)
+        sign(node, result, volumeNode)
         nodes.append(node)
     return nodes
 
@@ -112,8 +112,3 @@ def _polyData(points: NDArray, triangles: NDArray) -> Any:
     normals.ConsistencyOff()
     normals.Update()
     return normals.GetOutput()
-
-
-def _sign(node: Any, result: Result, volumeNode: Any) -> None:
-    for key, value in provenance(result, volumeNode).items():
-        node.SetAttribute(key, value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slicer.i18n import tr as _
+
 if TYPE_CHECKING:
     from hrseg.geometry import Grid
 
@@ -45,7 +47,8 @@ def gridOf(volumeNode: Any, sampling: Sampling) -> Grid:
     from hrseg.errors import InputError
 
     if not sampling.factor > 0:
-        raise InputError(f"The factor {sampling.factor} must be positive; 2 is twice as fine as the input.")
+        text = _("The factor {factor} must be positive; 2 is twice as fine as the input.")
+        raise InputError(text.format(factor=sampling.factor))
     grid = gridOfVolume(volumeNode)
     spacing = np.array(grid.spacing)
     several = np.array(grid.shape) > 1
@@ -67,4 +70,4 @@ def spacingText(grid: Grid) -> str:
 
 def shapeText(grid: Grid) -> str:
     """Such as "512 x 512 x 160 voxels"."""
-    return " x ".join(map(str, grid.shape[::-1])) + " voxels"
+    return _("{sides} voxels").format(sides=" x ".join(map(str, grid.shape[::-1])))

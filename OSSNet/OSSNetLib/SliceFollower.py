@@ -84,7 +84,7 @@ class SliceFollower:
 
         self.stop()
         checkVolume(volume)
-        requireLinear(volume, "volume")
+        requireLinear(volume, _("volume"))
         self._overlay = SliceOverlay(sliceNode, covered)
         self._subject = _Subject(sliceNode.GetID(), volume.GetID(), volumeKey(volume), settings)
         tag = sliceNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._ask())
@@ -163,7 +163,7 @@ def sliceGrid(sliceNode: Any, volume: Any) -> tuple[Grid, Any]:
     from HighResSegmentationLib.Frames import requireLinear
     from hrseg.geometry import Grid
 
-    requireLinear(volume, "volume")
+    requireLinear(volume, _("volume"))
     columns, rows = sliceNode.GetDimensions()[:2]
     step = max(1, math.ceil(math.sqrt(columns * rows / _MOST_PIXELS)))
     affine = np.array(slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS()))

@@ -175,10 +175,13 @@ class SRSegmentationLogic(ScriptedLoadableModuleLogic):
         if entry is None:
             return None
         from HighResSegmentationLib.ResultVolumes import volumeFromResult
+        from HighResSegmentationLib.Segmentations import sign
 
         name = _("{name} super-resolved").format(name=volume.GetName())
         array = self.jobs.array(entry)
-        return volumeFromResult(array, entry["affine"], volume, name, node, sameGreys=True)
+        node = volumeFromResult(array, entry["affine"], volume, name, node, sameGreys=True)
+        sign(node, result, volume)
+        return node
 
 
 def _asked(client: WorkerClient, volumeID: str, settings: Settings) -> dict[str, Any]:
@@ -212,9 +215,12 @@ def _crop(result: dict[str, Any], volume: Any, settings: Settings, node: Any) ->
 def _lesions(result: dict[str, Any], volume: Any, node: Any) -> Any:
     if result.get("lesions") is None:
         return None
+    from HighResSegmentationLib.Segmentations import sign
     from SRSegmentationLib.Lesions import tableFromResult
 
-    return tableFromResult(result["lesions"], volume, node)
+    node = tableFromResult(result["lesions"], volume, node)
+    sign(node, result, volume)
+    return node
 
 
 def _message(result: dict[str, Any], volume: Any, found: bool) -> str:

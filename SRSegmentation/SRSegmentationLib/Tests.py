@@ -149,6 +149,7 @@ class SRSegmentationTests(RunSelfTests):
         image = logic.segment(volume, settings).superResolved
         self.assertEqual(image.GetImageData().GetDimensions(), (96, 80, 64))
         self.assertEqual(image.GetTransformNodeID(), volume.GetTransformNodeID())
+        self.assertEqual(image.GetAttribute("HighResSegmentation.Method"), "pfseg")
         self._assertNear(boundsOf(image), boundsOf(volume), 1e-3)
         array = slicer.util.arrayFromVolume(image)
         self.assertEqual(array.dtype, slicer.util.arrayFromVolume(volume).dtype)
@@ -171,6 +172,7 @@ class SRSegmentationTests(RunSelfTests):
         rows = rowsOf(table)
         self.assertEqual([row.name for row in rows], ["bright object 1", "bright object 2"])
         self.assertEqual(sizeUnit(table), "mm3")
+        self.assertEqual(table.GetAttribute("HighResSegmentation.Method"), "sasr")
         for row, ends in zip(rows, BLOCKS.values(), strict=True):
             sides = [stop - start for start, stop in ends]
             # Voxels of 1.2 x 0.9 x 1.5 mm (i, j, k).

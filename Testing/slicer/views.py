@@ -96,7 +96,9 @@ class _View:
 class SliceView(_View):
     """A slice view of its own: those named as in Slicer's layouts are left to the tests that want them."""
 
-    def __init__(self, orientation: str = "Axial", size: tuple[int, int] = (400, 400)) -> None:
+    def __init__(
+        self, orientation: str = "Axial", size: tuple[int, int] = (400, 400), name: str = "Test slice"
+    ) -> None:
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         super().__init__(factory, _SLICE_MANAGERS, size)
         # Without parallel projection and a second layer the handles are drawn in the wrong place.
@@ -111,7 +113,7 @@ class SliceView(_View):
         self.logic.SetMRMLApplicationLogic(application)
         application.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(slicer.mrmlScene)
-        self.node = self.logic.AddSliceNode("Test slice")
+        self.node = self.logic.AddSliceNode(name)
         self.node.SetOrientation(orientation)
         self.node.SetMappedInLayout(1)
         self.mapper, self.actor = vtk.vtkImageMapper(), vtk.vtkActor2D()

@@ -82,6 +82,15 @@ def test_catalogue_agrees_with_cmake() -> None:
     )
 
 
+def test_pictures_of_the_catalogue_are_there() -> None:
+    extension = settings("")
+    urls = [extension["EXTENSION_ICONURL"], *extension["EXTENSION_SCREENSHOTURLS"].split()]
+    assert all(url.startswith("${RAW_URL}/") for url in urls)
+    named = [url.removeprefix("${RAW_URL}/") for url in urls]
+    shown = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "Resources/Screenshots").glob("*.png"))
+    assert named == ["HighResSegmentation.png", *shown]
+
+
 def test_icons_have_the_size_that_slicer_wants() -> None:
     for icon in (ROOT / "HighResSegmentation.png", *(ROOT / m / "Resources/Icons" / f"{m}.png" for m in MODULES)):
         head = icon.read_bytes()[:24]

@@ -4,13 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hrseg.errors import InputError, OutOfMemory, OutputError
+from hrseg.errors import InputError, OutOfMemory
 from hrseg.image import LabelMap, read_image, read_label_map, write_image
 from hrseg.methods import Result, method_of
 from hrseg.model_file import load_model
 from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
-from hrseg.segment_file import Job, plan_jobs, segment_file
+from hrseg.segment_file import segment_file
+from hrseg.segment_job import Job
 from image_helpers import grid
 from training_helpers import LABEL, scene, write_model
 
@@ -168,95 +169,3 @@ def test_methods_without_boxes_say_so(tmp_path, method, image, name):
 
 def test_a_report_without_boxes_where_there_cannot_be_any(tmp_path, method, image):
     assert "boxes" not in segment_file(Job(image, tmp_path / "o.nii"), method, Run())
-
-
-# ---- what is planned ----
-
-
-def files(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return [folder / name for name in names]
-
-
-def test_one_image_to_one_file(tmp_path):
-    (image,) = files(tmp_path, "a.nii")
-    job = Job(image, tmp_path / "b.seg.nrrd", tmp_path / "report.txt", tmp_path / "p.mha")
-    assert plan_jobs([image], job.output, report=job.report, probability=job.probability) == [job]
-
-
-def test_several_images_to_folders(tmp_path):
-    images = files(tmp_path, "a.1.nii.gz", "a.2.nii.gz", "dicom/slice")
-    images[2] = images[2].parent
-    out = tmp_path / "made" / "here"
-    jobs = plan_jobs(images, out, report=out, probability=out, save_boxes=out, instances=out)
-    assert jobs[0] == Job(
-        images[0],
-        out / "a.1.nii.gz",
-        out / "a.1.json",
-        out / "a.1-probability.nii.gz",
-        save_boxes=out / "a.1-boxes.mrk.json",
-        instances=out / "a.1-instances.nii.gz",
-    )
-    assert [job.output.name for job in jobs] == ["a.1.nii.gz", "a.2.nii.gz", "dicom.nii.gz"]
-    assert out.is_dir()
-
-
-def test_one_image_to_a_folder_that_exists(tmp_path):
-    (image,) = files(tmp_path, "in/a.png")
-    assert plan_jobs([image], tmp_path) == [Job(image, tmp_path / "a.nii.gz")]
-    (boxes,) = files(tmp_path, "b.json")
-    boxes.write_text("[]")
-    expected = Job(image, tmp_path / "a.nii.gz", boxes=boxes, propose=True, save_boxes=tmp_path / "a-boxes.mrk.json")
-    assert plan_jobs([image], tmp_path, boxes=boxes, propose=True, save_boxes=tmp_path) == [expected]
-
-
-@pytest.mark.parametrize(
-    ("images", "output", "options", "message"),
-    [
-        (["none.nii"], "o.nii", {}, 'There is no file ".*none.nii"; check the path'),
-        (["a.nii"], "o.png", {}, r'Cannot write "o.png": the name must end in one of .seg.nrrd'),
-        (["a.nii"], "o.json", {}, 'Cannot write "o.json"'),
-        (["a.nii"], "o.nii", {"probability": "p.png"}, 'Cannot write "p.png"'),
-        (["a.nii"], "a.nii", {}, 'a.nii" is one of the inputs; choose another name or folder'),
-        (["a.nii.gz", "b.nii"], ".", {}, 'a.nii.gz" is one of the inputs'),
-        (["a.nii"], "o.nii", {"probability": "o.nii"}, "would be written more than once"),
-        (["a.nii"], "o.nii", {"report": "x/../o.nii"}, "would be written more than once"),
-        (["a.nii", "x/a.nii"], "out", {}, "would be written more than once"),
-        (["a.nii", "b.nii"], "o.nii.gz", {}, 'With several images ".*o.nii.gz" must be a folder'),
-        (["a.nii"], "o.nii", {"instances": "i.png"}, 'Cannot write "i.png"'),
-        (["a.nii"], "o.nii", {"save_boxes": "b.nii"}, 'Cannot write boxes to "b.nii": the name must end in .mrk.json'),
-        (["a.nii"], "o.nii", {"instances": "o.nii"}, "would be written more than once"),
-        (["a.nii"], "o.nii", {"boxes": "none.json"}, 'Cannot read the boxes file ".*none.json"'),
-        (["a.nii"], "o.nii", {"boxes": "b.nii"}, 'The boxes file ".*b.nii" is not JSON'),
-        (["a.nii"], "o.nii", {"boxes": "b.json", "save_boxes": "b.json"}, 'b.json" is one of the inputs'),
-        (["a.nii", "b.nii"], "out", {"boxes": "b.json"}, 'A boxes file belongs to one image; use ".*b.json" with'),
-        (
-            ["a.nii", "b.nii"],
-            "out",
-            {"save_boxes": "b.mrk.json"},
-            'With several images ".*b.mrk.json" must be a folder',
-        ),
-        (["a.nii", "b.nii"], "out", {"report": "r.json"}, 'With several images ".*r.json" must be a folder'),
-    ],
-)
-def test_plans_that_cannot_work(tmp_path, images, output, options, message):
-    files(tmp_path, "a.nii", "b.nii", "x/a.nii", "a.nii.gz")
-    options = {key: tmp_path / name for key, name in options.items()}
-    with pytest.raises(InputError, match=message):
-        plan_jobs([tmp_path / name for name in images], tmp_path / output, **options)
-
-
-@pytest.mark.parametrize("role", ["output", "report", "probability", "save_boxes", "instances"])
-def test_folders_are_tried_first(tmp_path, role):
-    (image,) = files(tmp_path, "a.nii")
-    paths = {"output": tmp_path / "o.nii", role: tmp_path / "none" / ("x.json" if role == "save_boxes" else "x.nii")}
-    with pytest.raises(OutputError, match=r'Cannot write ".*x.(nii|json)": there is no folder ".*none"'):
-        plan_jobs([image], paths.pop("output"), **paths)
-
-
-def test_a_folder_in_the_place_of_a_file(tmp_path):
-    images = files(tmp_path, "a.nii", "b.nii")
-    with pytest.raises(OutputError, match="Cannot make the folder"):
-        plan_jobs(images, files(tmp_path, "out")[0])

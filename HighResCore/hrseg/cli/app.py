@@ -38,7 +38,10 @@ for command in (train, evaluate, compare, phantom, demo):
 
 
 def main() -> NoReturn:
-    """Runs the command line. Exit codes: 0 done, 2 wrong input, 3 no memory, 4 cannot write, 130 interrupted."""
+    """Runs the command line.
+
+    Exit codes: 0 done, 2 wrong input, 3 no memory, 4 cannot write, 5 some images of a batch failed, 130 interrupted.
+    """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = "--debug" in sys.argv
     try:

@@ -1,4 +1,4 @@
-"""``hrseg models list|show|verify|add``."""
+"""``hrseg models list|show|card|verify|add``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hrseg.cli.console import console, output
 
-models = typer.Typer(help="Lists, shows, checks and adds models.")
+models = typer.Typer(help="Lists, shows, describes, checks and adds models.")
 
 
 @models.command("list")
@@ -43,6 +43,27 @@ def show(model: Annotated[str, typer.Argument(help="Name or file.")]) -> None:
     from hrseg.model_store import find_model
 
     output.print_json(load_header(find_model(model)).model_dump_json(exclude_none=True))
+
+
+@models.command()
+def card(
+    model: Annotated[str, typer.Argument(help="Name or file.")],
+    metrics: Annotated[Path | None, typer.Option(help="metrics.json of its evaluation on held-out cases.")] = None,
+    target: Annotated[Path | None, typer.Option("--output", "-o", help="Markdown file; else it is printed.")] = None,
+) -> None:
+    """Describes a model for people who consider using it: a model card, as Markdown."""
+    from hrseg.evaluation.summary import read_metrics
+    from hrseg.image import replacing
+    from hrseg.model_card import model_card
+    from hrseg.model_store import find_model
+
+    text = model_card(find_model(model), read_metrics(metrics) if metrics else None)
+    if target is None:
+        output.print(text, end="")
+        return
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    output.print(f"Model card: {target}")
 
 
 @models.command()

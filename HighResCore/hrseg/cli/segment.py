@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
+from hrseg.cli.batch import Choices, segment_batch
 from hrseg.cli.console import console, output, progress_bar
 from hrseg.errors import InputError
+
+if TYPE_CHECKING:
+    from hrseg.segment_job import Job
 
 
 def segment(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders with a DICOM series.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, folders with a DICOM series, folders of images, lists of paths (.txt), data lists "
+            "(.json). More than one image is a batch.",
+        ),
     ],
     model: Annotated[str, typer.Option(help="Name of a model (see `hrseg models list`) or a model file.")],
     target: Annotated[
@@ -66,37 +75,72 @@ def segment(
         Path | None,
         typer.Option(help="The image made sharper, of PFSeg and SASR-Net models; a folder for several images."),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes for a batch; 0: as many as the memory and the cores allow.")
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="SCHEDULER", help="Address of a Dask scheduler, whose workers do the batch."),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="In a batch: also segment what is complete, and replace any other files."),
+    ] = False,
+    split: Annotated[
+        Literal["training", "validation", "test"] | None, typer.Option(help="Only this part of a data list.")
+    ] = None,
 ) -> None:
-    """Segments images at their full resolution."""
+    """Segments images at their full resolution.
+
+    A batch goes on after errors and skips what is complete, so that the same command takes up an interrupted one. Its
+    exit code is 5 if some images failed; see docs/batches.md.
+    """
+    with console.status("Loading libraries"):
+        from hrseg.batch.cases import kind_of
+        from hrseg.model_store import find_model
+        from hrseg.runtime import GIB
+        from hrseg.segment_job import Job
+
+    if dask is not None and jobs != 1:
+        raise InputError(f"--jobs {jobs} are processes on this computer; a cluster (--dask) has its own number.")
+    job = Job(
+        images[0],
+        target,
+        boxes=boxes,
+        propose=propose,
+        spacing=_spacing(spacing),
+        report=report,
+        probability=save_probability,
+        save_boxes=save_boxes,
+        instances=save_instances,
+        save_field=save_field,
+        resolution=resolution,
+        guidance_center=_center(guidance_center),
+        super_resolved=save_super_resolved,
+    )
+    budget = None if memory_budget is None else int(memory_budget * GIB)
+    file = find_model(model)
+    if len(images) == 1 and kind_of(images[0]) == "image" and dask is None and split is None:
+        _segment_one(job, file, device, budget)
+    else:
+        choices = Choices(file, device, budget, jobs, dask, split, overwrite)
+        raise typer.Exit(segment_batch(images, job, choices))
+
+
+def _segment_one(job: Job, model: Path, device: str, budget: int | None) -> None:
     with console.status("Loading the model"):
         from hrseg.methods import method_of
         from hrseg.model_file import load_model
-        from hrseg.model_store import find_model
-        from hrseg.runtime import GIB, Run, choose_device
-        from hrseg.segment_file import plan_jobs, segment_file
+        from hrseg.runtime import Run, choose_device
+        from hrseg.segment_file import segment_file
+        from hrseg.segment_job import plan_job
 
-        jobs = plan_jobs(
-            images,
-            target,
-            boxes=boxes,
-            propose=propose,
-            spacing=_spacing(spacing),
-            report=report,
-            probability=save_probability,
-            save_boxes=save_boxes,
-            instances=save_instances,
-            save_field=save_field,
-            resolution=resolution,
-            guidance_center=_center(guidance_center),
-            super_resolved=save_super_resolved,
-        )
+        job = plan_job(job)
         chosen = choose_device(device)
-        method = method_of(load_model(find_model(model)))
-    budget = None if memory_budget is None else int(memory_budget * GIB)
-    for job in jobs:
-        with progress_bar() as progress:
-            content = segment_file(job, method, Run(chosen, budget, progress))
-        _show(content, job.output)
+        method = method_of(load_model(model))
+    with progress_bar() as progress:
+        content = segment_file(job, method, Run(chosen, budget, progress))
+    _show(content, job.output)
 
 
 def _spacing(text: str | None) -> tuple[float, float, float] | None:
@@ -139,8 +183,5 @@ def _show(content: dict[str, Any], path: Path) -> None:
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())
     memory = f"peak memory {content['peak_memory_mib']:.0f} MiB (forecast {content['forecast_memory_mib']:.0f})"
     output.print(f"{content['device']}: {seconds}; {memory}")
-    notices = content["notices"]
-    if not any(label["voxels"] for label in content["labels"]):
-        notices = [*notices, "Nothing was found; is the image of the kind that the model is for?"]
-    for notice in notices:
+    for notice in content["notices"]:
         console.print(f"Note: {notice}", style="yellow")

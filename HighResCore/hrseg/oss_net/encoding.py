@@ -74,8 +74,21 @@ def encode(network: nn.Module, image: Tensor, spacing: Sequence[float]) -> Encod
     return PublishedEncoding(network, image, latents, auxiliary)
 
 
+def blank(network: nn.Module, shape: Sequence[int]) -> dict[str, Tensor]:
+    """Types and shapes of all that :func:`restore` needs for an image (C, K, J, I); the network is on ``meta``."""
+    image = torch.empty(list(shape), dtype=torch.float16, device="meta")
+    with torch.no_grad():
+        if isinstance(network, FieldNetwork):
+            maps = network.encode(image[None]).half()
+            step = torch.ones(1, 3, device="meta")
+            return {"image": image, "maps": maps[0], "condition": network.condition(maps.float(), step)[0]}
+        assert isinstance(network, PublishedNetwork)
+        latents, auxiliary = network.encode(image[None])
+        return {"image": image, "latents": latents} | ({} if auxiliary is None else {"auxiliary": auxiliary})
+
+
 def restore(network: nn.Module, tensors: dict[str, Tensor]) -> Encoding:
-    """What :meth:`Encoding.tensors` gave, with the network that it came from."""
+    """What :meth:`Encoding.tensors` gave, of the types and shapes of :func:`blank`, with its network."""
     if isinstance(network, FieldNetwork):
         return FieldEncoding(network, tensors["image"], tensors["maps"], tensors["condition"])
     assert isinstance(network, PublishedNetwork)

@@ -13,14 +13,17 @@ from pydantic import Field as Constraint
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from hrseg import memory
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Grid
 from hrseg.image import replacing
-from hrseg.model_file import Model, Strict, first_problem
-from hrseg.oss_net.encoding import restore
+from hrseg.methods import method_class
+from hrseg.model_file import Header, Model, Strict, first_problem
+from hrseg.oss_net.encoding import blank, restore
 from hrseg.oss_net.field import Field
+from hrseg.runtime import CPU
 
 SUFFIX = ".field.safetensors"
 _KEY = "hrseg_field"
@@ -101,7 +104,7 @@ def field_header(path: str | os.PathLike[str]) -> FieldHeader:
         return FieldHeader.model_validate(json.loads(text))
     except ValidationError as error:
         raise InputError(f'The header of the field "{path}" is not valid: {first_problem(error)}.') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f'The header of the field "{path}" is not valid JSON; encode the image again.') from error
 
 
@@ -109,7 +112,8 @@ def load_field(path: str | os.PathLike[str], model: Model, device: torch.device 
     """A field as it was saved, with the model that made it.
 
     Raises:
-        InputError: as :func:`field_header`; tensors that are missing or do not fit.
+        InputError: as :func:`field_header`; tensors that are missing, do not fit, or hold NaN.
+        OutOfMemory: the image was larger, as the header has it, than a label map can be here.
         ModelError: another model, or the same one trained anew.
     """
     header = field_header(path)
@@ -119,18 +123,45 @@ def load_field(path: str | os.PathLike[str], model: Model, device: torch.device 
             f'"{model.header.name}"; load that model, or encode the image again.'
         )
     try:
-        tensors = {name: value.to(device) if device else value for name, value in load_file(path).items()}
-        grid = header.grid.grid()
-        if tensors["image"].shape != (len(model.header.channels), *grid.shape):
-            raise InputError(
-                f'The image in the field "{path}" has the shape {tuple(tensors["image"].shape)}, not that of its '
-                f"grid, {grid.shape}; encode the image again."
-            )
-        network = model.network.to(device) if device else model.network
-        encoding = restore(network, tensors)
-    except (KeyError, RuntimeError, SafetensorError) as error:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
         raise InputError(f'The tensors of the field "{path}" are damaged ({error}); encode the image again.') from error
-    return Field(model, grid, header.source.grid(), encoding)
+    grid, source = header.grid.grid(), header.source.grid()
+    # A label map of the image has a byte per voxel.
+    memory.check_room(source.size, memory.available(CPU))
+    _check_tensors(path, tensors, model.header, grid)
+    if device:
+        tensors = {name: value.to(device) for name, value in tensors.items()}
+    network = model.network.to(device) if device else model.network
+    return Field(model, grid, source, restore(network, tensors))
+
+
+def _check_tensors(path: str | os.PathLike[str], tensors: dict[str, Tensor], header: Header, grid: Grid) -> None:
+    """Raises InputError unless the tensors are those of a field on ``grid``, of types and shapes that fit its model."""
+    shape = (len(header.channels), *grid.shape)
+    # First the image, on whose shape those of the others depend: a wrong one could be immense.
+    _check_tensor(path, tensors, "image", shape, torch.float16)
+    with torch.device("meta"):
+        network = method_class(header.method).build(header).eval()
+    for name, expected in blank(network, shape).items():
+        _check_tensor(path, tensors, name, tuple(expected.shape), expected.dtype)
+
+
+def _check_tensor(
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    found = tensors.get(name)
+    if found is None:
+        raise InputError(f'The tensors of the field "{path}" are damaged: "{name}" is missing; encode the image again.')
+    if (tuple(found.shape), found.dtype) != (shape, dtype):
+        raise InputError(
+            f'The tensor "{name}" of the field "{path}" has the shape {tuple(found.shape)} ({found.dtype}), but '
+            f"{shape} ({dtype}) was expected; encode the image again."
+        )
+    if not torch.isfinite(found).all():
+        raise InputError(
+            f'The tensor "{name}" of the field "{path}" has values that are NaN or infinite; encode the image again.'
+        )
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -53,16 +53,16 @@ class PriorGuess:
         }
 
     def labels(self, places: NDArray) -> Labels:
-        """The most probable label at each place."""
+        """See :meth:`Guess.labels`."""
         points, node = self._nodes(places)
         return np.where(self._mapping.inside(points, self._shape), self._best[node], 0).astype(np.uint8)
 
     def candidates(self, centres: NDArray) -> Mask:
-        """Cells that reach into the volume, and may be unsettled there."""
+        """See :meth:`Guess.candidates`: cells that reach into the volume, and may be unsettled there."""
         return self._within(centres, self._candidates)
 
     def present(self, centres: NDArray) -> dict[int, Mask]:
-        """Per label, the cells in which the prior sees it."""
+        """See :meth:`Guess.present`: cells in which the prior sees a label."""
         return {label: self._within(centres, where) for label, where in self._present.items()}
 
     def _within(self, centres: NDArray, where: NDArray[np.bool_]) -> Mask:

@@ -34,13 +34,13 @@ class Guess(Protocol):
     """What is known without asking, of places (P, 3) in (k, j, i) voxels."""
 
     def labels(self, places: NDArray) -> Labels:
-        """The most probable label."""
+        """The most probable label of each place, (P,)."""
 
     def candidates(self, centres: NDArray) -> Mask:
-        """Whether labels may meet in the coarse cells around these centres."""
+        """Whether labels may meet in the coarse cells around these centres (P, 3), (P,)."""
 
     def present(self, centres: NDArray) -> dict[int, Mask]:
-        """Per label, whether it must be looked for in these cells."""
+        """Per label, whether it must be looked for in these cells, (P,)."""
 
 
 def refine(

@@ -119,7 +119,7 @@ class FieldNetwork(nn.Module):
         return (points - (stride - 1) / 2) / stride
 
     def coordinates(self, points: Tensor, shape: Sequence[int]) -> Tensor:
-        """Where points lie from the centre of a volume, about -1 to 1."""
+        """Where points (..., 3), in voxels (k, j, i), lie from the centre of a volume of that shape, about -1 to 1."""
         centre = torch.tensor([(n - 1) / 2 for n in shape], device=points.device)
         return (points - centre) / _REACH
 

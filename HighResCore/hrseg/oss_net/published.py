@@ -76,7 +76,7 @@ class PublishedNetwork(nn.Module):
         return self.full_logits(self.decoder(torch.cat(parts, dim=-1), latents), -1)
 
     def full_logits(self, outputs: Tensor, axis: int) -> Tensor:
-        """The background's logit of 0 added to a single output."""
+        """Outputs with one logit per class along ``axis``: the background's, 0, is added to a single one."""
         return torch.cat([torch.zeros_like(outputs), outputs], dim=axis) if self._outputs == 1 else outputs
 
     def padded(self, image: Tensor) -> Tensor:

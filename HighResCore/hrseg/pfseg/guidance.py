@@ -73,7 +73,9 @@ def check_inside(center: Sequence[float], image: Image) -> None:
 
 
 def variances(volume: NDArray[np.float32], sides: Sequence[int]) -> tuple[list[NDArray[np.intp]], NDArray[np.float64]]:
-    """Population variance of every crop at a stride of an eighth of ``sides``; of colours, the sum over channels.
+    """Population variance of every crop of ``volume`` (C, K, J, I) at a stride of an eighth of ``sides``, (k, j, i).
+
+    Of colours it is the sum over the channels.
 
     Sums of whole blocks between the crops' edges are made in double precision, slice by slice, so that the work does
     not grow with the number of crops.

@@ -16,7 +16,7 @@ _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 def super_resolution_loss(restored: Tensor, image: Tensor) -> Tensor:
-    """Mean of (R - X)^2."""
+    """Mean of (R - X)^2 of the restored image and the image, (N, C, *HR) both."""
     return F.mse_loss(restored, image)
 
 

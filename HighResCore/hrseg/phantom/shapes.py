@@ -27,7 +27,7 @@ class Wave:
     amplitude: float
 
     def at(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Its value at points."""
+        """Its value at points (RAS mm) whose coordinates are ``x``, ``y`` and ``z``, arrays that broadcast."""
         kx, ky, kz = self.vector
         return self.amplitude * np.sin(kx * x + ky * y + (kz * z + self.phase))
 
@@ -61,7 +61,7 @@ class Ellipsoid:
         return result
 
     def norm(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """0 at the centre, 1 on the surface, growing linearly along every ray."""
+        """0 at the centre, 1 on the surface, growing linearly along every ray; points as in :meth:`Wave.at`."""
         offsets = [c - m for c, m in zip((x, y, z), self.center, strict=True)]
         if self.angles is not None:
             offsets = [sum(d * r for d, r in zip(offsets, column, strict=True)) for column in self.rotation.T]
@@ -71,7 +71,7 @@ class Ellipsoid:
         return round_ + self.squareness * (flat - round_)
 
     def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Negative inside, mm."""
+        """In mm, negative inside; points as in :meth:`Wave.at`."""
         return (self.norm(x, y, z) - 1) * min(self.radii)
 
     def bounds(self, level: float = 0.0) -> Floats:
@@ -104,7 +104,7 @@ class Solid:
     waves: tuple[Wave, ...] = ()
 
     def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Negative inside, mm."""
+        """In mm, negative inside; points as in :meth:`Wave.at`."""
         result = reduce(self._smooth_min, (part.distance(x, y, z) for part in self.adds))
         for wave in self.waves:
             result = result + wave.at(x, y, z)
@@ -142,7 +142,7 @@ class Capsule:
     end_radius: float
 
     def distance(self, x: Floats, y: Floats, z: Floats) -> Floats:
-        """Negative inside, mm."""
+        """In mm, negative inside; points as in :meth:`Wave.at`."""
         axis = np.subtract(self.end, self.start)
         offsets = [c - s for c, s in zip((x, y, z), self.start, strict=True)]
         along = sum(d * a for d, a in zip(offsets, axis / (axis @ axis), strict=True))

@@ -62,7 +62,7 @@ class Unit(nn.Module):
         return self.conv.weight * scale.view(-1, *[1] * (self.conv.weight.ndim - 1)), bias
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``x`` under this convolution's geometry, with other weights."""
+        """``x`` (N, cin, ...) under this convolution's geometry, with other weights."""
         conv = _CONV_ND[x.ndim - 2]
         return conv(x, weight, bias, padding=self.conv.padding, dilation=self.conv.dilation)
 

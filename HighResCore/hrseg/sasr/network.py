@@ -85,7 +85,7 @@ class SasrNetwork(nn.Module):
         return logits, self.image_head(self.image_decoder(skips)[0], x)
 
     def outputs(self, x: Tensor) -> Outputs:
-        """All that training compares."""
+        """All that training compares, of images (N, C, ...)."""
         skips = self._encoded(x)
         mask, mask_gates = self.mask_decoder(list(skips))
         logits, projected = self.mask_head(mask), self.project(mask)
@@ -127,7 +127,10 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout2d(s.dropout) if dimension == 2 else nn.Dropout3d(s.dropout)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Features, and the gates per level, coarsest first. ``maps`` is emptied, so that they need no memory."""
+        """Features (N, width, ...), and gates (N, paths, ...) per level, coarsest first.
+
+        ``maps``, finest first, is emptied, so that they need no memory.
+        """
         x, gates = maps.pop(), []
         for stride, up, block in zip(self._strides, self.ups, self.blocks, strict=True):
             x = torch.cat([up(enlarged(x, stride)), maps.pop()], dim=1)

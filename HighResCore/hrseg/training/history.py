@@ -36,7 +36,7 @@ class History(Callback):
         self._began = time.monotonic() - 60 * (self.rows[-1]["minutes"] if self.rows else 0.0)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Adds a row and writes the files."""
+        """Adds a row and writes the files. Raises InputError when the loss is no longer a number."""
         minutes = round((time.monotonic() - self._began) / 60, 2)
         measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not math.isfinite(measured["train_loss"]):

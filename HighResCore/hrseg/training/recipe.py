@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from reprlib import repr as short
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,6 +19,8 @@ from hrseg.model_file import Header, Preprocessing, Provenance, Strict, first_pr
 from hrseg.structures import label as structure_label
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+#: PyYAML tells of most that it does not understand in its own words, but of odd dates or numbers in Python's.
+_NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 #: For labels that are not in the catalogue: Okabe and Ito's colours, distinct for the colour-blind too.
 _COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 
@@ -91,22 +94,27 @@ def read_recipe(path: str | os.PathLike[str], profile: str) -> Recipe:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f'Cannot read the recipe "{path}": {error.strerror}; check the path.') from error
-    except yaml.YAMLError as error:
-        raise InputError(f'The recipe "{path}" is not YAML: {" ".join(str(error).split())}.') from error
+    except _NOT_YAML as error:
+        raise InputError(f'The recipe "{path}" is not YAML: {" ".join(str(error).split()):.300}.') from error
     if not isinstance(content, dict):
         raise InputError(f'The recipe "{path}" must hold settings by name, not {type(content).__name__}.')
     profiles = content.pop("profiles", None) or {}
     if not isinstance(profiles, dict) or profile not in profiles:
-        raise InputError(f'The recipe "{path}" has no profile "{profile}"; it has {", ".join(profiles) or "none"}.')
+        names = ", ".join(map(str, profiles if isinstance(profiles, (dict, list)) else [])) or "none"
+        raise InputError(f'The recipe "{path}" has no profile "{profile}"; it has {names:.300}.')
     changes = profiles[profile] or {}
     if not isinstance(changes, dict):
-        raise InputError(f'The profile "{profile}" of the recipe "{path}" must hold settings by name, not {changes}.')
+        raise InputError(
+            f'The profile "{profile}" of the recipe "{path}" must hold settings by name, not {short(changes)}.'
+        )
     try:
         recipe = Recipe.model_validate(_merged(content, changes))
         header = recipe.header(Provenance())
         with torch.device("meta"):
             method_class(recipe.method).build(header)
         method_class(recipe.method).training_tasks(header, recipe.training)
+    except RecursionError as error:
+        raise InputError(f'The recipe "{path}" has settings that hold themselves; write them out.') from error
     except ValidationError as error:
         raise InputError(f'The recipe "{path}" is not valid: {first_problem(error)}.') from error
     return recipe

@@ -69,11 +69,16 @@ class Task(ABC):
 
     @abstractmethod
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
-        """One random training sample of a case; equal states of ``rng`` give equal samples."""
+        """One random training sample of a case; equal states of ``rng`` give equal samples.
+
+        Returns:
+            Tensors by name, without a batch axis, such as "image" (C, *patch) and "label" (*patch); the loop stacks
+            those of a batch.
+        """
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``loss`` and its parts, for the log."""
+        """``loss``, a scalar, and its parts, for the log; ``batch`` is what :meth:`sample` gave, (N, ...)."""
 
     def observe(self, network: nn.Module, case: ValidationCase) -> dict[str, float]:
         """What else is logged of a validation case; a mean is taken over the cases that have a value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from hrseg.worker.folder import no_room
 from hrseg.worker.messages import ProtocolError
 
+#: The names that we give are shorter.
+_LONGEST = 100
 SUFFIX = ".npy"
 
 
@@ -46,9 +49,12 @@ def map_array(path: Path) -> NDArray:
         ProtocolError: no such file, or not an array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ProtocolError(f'There is no array in "{path}": {error}.') from error
+        return npy.open_memmap(path, mode="r")
+    except OSError as error:
+        raise ProtocolError(f'There is no array in "{path}": {error.strerror or error}.') from error
+    except Exception as error:
+        # The header is Python source, which can be wrong in as many ways.
+        raise ProtocolError(f'There is no array in "{path}": the file is damaged.') from error
 
 
 def read_array(folder: Path, entry: dict[str, Any]) -> NDArray:
@@ -58,9 +64,10 @@ def read_array(folder: Path, entry: dict[str, Any]) -> NDArray:
         ProtocolError: as :func:`map_array`; the file is not in the folder, or is not what the entry says.
     """
     name = str(entry.get("file"))
-    if Path(name).name != name:
-        raise ProtocolError(f'The array file "{name}" is not in the private folder.')
+    if Path(name).name != name or len(name) > _LONGEST or not name.isprintable():
+        shown = " ".join(name.split())[:_LONGEST]
+        raise ProtocolError(f'The array file "{shown}" is not in the private folder.')
     array = map_array(folder / name)
     if list(array.shape) != entry.get("shape") or array.dtype.name != entry.get("dtype"):
-        raise ProtocolError(f'The array in "{name}" is {array.dtype} {array.shape}, not as announced: {entry}.')
+        raise ProtocolError(f'The array in "{name}" is {array.dtype} {array.shape}, not as announced: {short(entry)}.')
     return np.array(array)

@@ -32,28 +32,28 @@ def built(content: Any, kind: type, place: str) -> Any:
     missing, unknown = sorted(required - content.keys()), sorted(content.keys() - hints.keys())
     if missing or unknown:
         raise ProtocolError(f'"{place}" lacks the fields {short(missing)} or has unknown ones {short(unknown)}.')
-    return kind(**{name: _checked(value, hints[name], f"{place}.{name}") for name, value in content.items()})
+    return kind(**{name: checked(value, hints[name], f"{place}.{name}") for name, value in content.items()})
 
 
-def _checked(value: Any, kind: Any, place: str) -> Any:
-    """A JSON value as a field of that type."""
+def checked(value: Any, kind: Any, place: str) -> Any:
+    """A JSON value as a field of that type. Raises as :func:`built`."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin in (Union, UnionType):
-        return None if value is None else _checked(value, inner[0], place)
+        return None if value is None else checked(value, inner[0], place)
     if origin is Literal:
         if value in inner:
             return value
     elif origin is tuple:
-        if isinstance(value, list):
-            return tuple(_checked(item, inner[0], f"{place}[{n}]") for n, item in enumerate(value))
+        if isinstance(value, list) and (inner[-1] is Ellipsis or len(inner) == len(value)):
+            return tuple(checked(item, inner[0], f"{place}[{n}]") for n, item in enumerate(value))
     elif origin is dict:
         if isinstance(value, dict):
-            return {key: _checked(item, inner[1], f"{place}.{key}") for key, item in value.items()}
+            return {key: checked(item, inner[1], f"{place}[{short(key)}]") for key, item in value.items()}
     elif dataclasses.is_dataclass(kind):
         return built(value, kind, place)  # type: ignore[arg-type]
-    elif kind is float and type(value) is int:
+    elif kind is float and type(value) is int and abs(value) < 2**63:
         return float(value)
     elif type(value) is kind:
         return value

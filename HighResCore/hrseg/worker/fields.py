@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hrseg import memory
 from hrseg.errors import InputError, OutOfMemory
-from hrseg.geometry import Grid
+from hrseg.geometry import Grid, as_shape
 from hrseg.image import Image
 from hrseg.labels import Label
 from hrseg.methods import Method
@@ -69,10 +69,7 @@ def chosen_labels(request: FieldRequest, labels: Sequence[Label]) -> list[Label]
 def _grid(request: FieldRequest, image: Image) -> Grid:
     if request.grid is None:
         return image.grid
-    shape = request.grid.shape
-    if len(shape) != 3:
-        raise InputError(f"The shape {list(shape)} of the grid must be three numbers (K, J, I).")
-    return Grid((shape[0], shape[1], shape[2]), np.array(request.grid.affine))
+    return Grid(as_shape(request.grid.shape), request.grid.affine)  # type: ignore[arg-type]
 
 
 def _check_room(request: FieldRequest, grid: Grid, labels: int) -> None:

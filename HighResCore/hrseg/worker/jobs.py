@@ -7,7 +7,8 @@ import platform
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from reprlib import repr as short
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from hrseg.prompts import RegionBox
 from hrseg.runtime import CPU, Progress, Run, choose_device, is_out_of_memory
 from hrseg.worker import fields
 from hrseg.worker.arrays import SUFFIX, map_array, write_array
+from hrseg.worker.checking import ProtocolError, checked
 from hrseg.worker.loaded import PER_BOX, Loaded, LoadedModels
 from hrseg.worker.messages import (
     BoxEntry,
@@ -47,6 +49,7 @@ _KINDS: list[tuple[type[HrsegError], Kind]] = [
     (ModelError, "bad_model"),
     (InputError, "bad_input"),
     (OutputError, "output"),
+    (ProtocolError, "bad_input"),
 ]
 
 
@@ -150,7 +153,7 @@ class Jobs:
             # What methods remember of the image before is of no use any more, and may be large.
             self._models.forget()
             array = map_array(self._folder / Path(file.path).name)
-            self._image = file, Image(array, Grid(array.shape[1:], np.array(file.affine)), file.name)
+            self._image = file, Image(array, Grid(array.shape[1:], file.affine), file.name)  # type: ignore[arg-type]
         return self._image[1]
 
     def _saved(self, request: SegmentRequest, result: Result) -> dict[str, Any]:
@@ -219,7 +222,9 @@ def leave_a_core() -> None:
 
 
 def _options(request: SegmentRequest, method: Method) -> Options:
-    boxes = tuple(RegionBox(np.array(b.center), np.array(b.size), np.array(b.axes), b.name) for b in request.boxes)
+    boxes = tuple(RegionBox(b.center, b.size, b.axes, b.name) for b in request.boxes)  # type: ignore[arg-type]
+    kinds = get_type_hints(Options)
+    known = {name: checked(value, kinds.get(name, Any), f"options.{name}") for name, value in request.options.items()}
     try:
         options = Options(
             # The mean probability of a lesion needs it, too.
@@ -228,10 +233,12 @@ def _options(request: SegmentRequest, method: Method) -> Options:
             propose=request.propose,
             instances=request.instances,
             remember=True,
-            **request.options,
+            **known,
         )
     except TypeError as error:
-        raise InputError(f"The options {request.options} are not known to any method ({error}).") from error
+        raise InputError(
+            f"The options {short(request.options)} are not known to any method ({error!s:.200})."
+        ) from error
     if (options.resolution != "input" or options.super_resolved) and not method.makes_finer:
         raise InputError(
             f'The method "{method.title}" makes neither finer masks nor sharper images; choose another model.'

@@ -77,7 +77,8 @@ class Server:
                 answer = failure(request.id, error)
                 if answer.kind == "internal":
                     self._send(Log(traceback.format_exc()))
-            self._cancel.pop(request.id)
+            # Two jobs may have been given the same number.
+            self._cancel.pop(request.id, None)
             self._send(answer)
 
     def _progress(self, number: int) -> Callable[[str, int, int], None]:

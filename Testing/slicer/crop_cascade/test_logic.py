@@ -48,7 +48,7 @@ def test_a_bundled_model_on_a_colour_image(scene: Any) -> None:
         array[0][((j - y) / 11) ** 2 + ((i - x) / 9) ** 2 < 1] = 120
     array += np.random.default_rng(0).integers(0, 12, array.shape, np.uint8)
     volume = slicer.util.addVolumeFromArray(array, np.eye(4), "cells", "vtkMRMLVectorVolumeNode")
-    (model,) = listModels("crop_cascade")
+    model = next(model for model in listModels("crop_cascade") if model.name == "nuclei-crop-cascade")
     logic, settings = CropCascadeLogic(), Settings(str(model.path), "cpu")
     rois = logic.proposeBoxes(volume, settings)
     found = sorted((round(roi.GetCenter()[1]), round(roi.GetCenter()[0])) for roi in rois)

@@ -33,11 +33,12 @@ def test_the_first_volume_and_model_are_chosen(shown: Any) -> None:
     shown.exit()
     shown.enter()
     assert shown.panel.ui.inputSelector.currentNode() is node
-    assert shown.panel.models.entry.name == "nuclei-crop-cascade"
+    assert shown.panel.models.entry is shown.panel.models.entries[0]
     assert shown.panel.run.applyButton.enabled
 
 
 def test_the_model_says_what_it_is(panel: CropCascadePanel) -> None:
+    panel._modelChosen("nuclei-crop-cascade")
     text = panel.models.detailsLabel.text
     assert "cell nucleus" in text
     assert "Dice 0.89 on 60 held-out images" in text

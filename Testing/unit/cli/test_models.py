@@ -75,3 +75,12 @@ def test_a_model_that_is_not_there(hrseg, tmp_path, command):
     done = hrseg("models", command, tmp_path / "none.safetensors")
     assert done.code == 2
     assert "none.safetensors" in done.error
+
+
+def test_a_card(hrseg, model, tmp_path):
+    printed = hrseg("models", "card", model)
+    assert printed.code == 0
+    assert printed.out.startswith("# tiny\n")
+    done = hrseg("models", "card", model, "-o", tmp_path / "card.md")
+    assert done.out == f"Model card: {tmp_path}/card.md\n"
+    assert (tmp_path / "card.md").read_text() == printed.out

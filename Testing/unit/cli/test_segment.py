@@ -48,16 +48,6 @@ def test_a_file_with_report_and_probabilities(hrseg, tmp_path, model, image):
     assert read_label_map(out).grid.matches(GRID)
 
 
-def test_several_images_to_a_folder(hrseg, tmp_path, model, image):
-    second = tmp_path / "second.nrrd"
-    write_image(second, scene(1)[0], GRID)
-    out = tmp_path / "out"
-    done = hrseg("segment", image, second, "--model", model, "--output", out, "--report", out)
-    assert done.code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["scan.json", "scan.nii.gz", "second.json", "second.nii.gz"]
-    assert json.loads((out / "second.json").read_text())["image"] == str(second)
-
-
 def test_nothing_found_is_said(hrseg, tmp_path, image):
     path = write_model(tmp_path / "blind.safetensors")
     zeros = {name: torch.zeros_like(value) for name, value in load_file(path).items()}
@@ -251,7 +241,7 @@ def test_debug_shows_where_an_error_came_from(hrseg, tmp_path, model):
     done = hrseg("segment", tmp_path / "none.nii", "--model", model, "-o", tmp_path / "out.nii.gz", "--debug")
     assert done.code == 2
     assert "Traceback" in done.err
-    assert "plan_jobs" in done.err
+    assert "plan_job" in done.err
     assert done.err.splitlines()[-1].startswith("Error: There is no file")
 
 

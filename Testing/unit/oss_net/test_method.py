@@ -16,7 +16,8 @@ from hrseg.model_file import Intensity, Preprocessing
 from hrseg.oss_net.method import OssNet
 from hrseg.oss_net.released import released
 from hrseg.runtime import CPU, Run
-from hrseg.segment_file import Job, plan_jobs, segment_file
+from hrseg.segment_file import segment_file
+from hrseg.segment_job import Job, plan_job
 from model_helpers import tiny_model
 
 SHAPE = (20, 26, 22)
@@ -139,8 +140,8 @@ def test_file_at_another_spacing_and_its_field(tmp_path: Path) -> None:
     image = ball_image(SHAPE, 6.3)
     write_image(tmp_path / "ball.nii.gz", image.array[0], image.grid)
     field = tmp_path / "out.field.safetensors"
-    jobs = plan_jobs([tmp_path / "ball.nii.gz"], tmp_path / "out.nii.gz", spacing=(0.5, 1, 1), save_field=field)
-    content = segment_file(jobs[0], OssNet(threshold_model()), Run())
+    job = plan_job(Job(tmp_path / "ball.nii.gz", tmp_path / "out.nii.gz", spacing=(0.5, 1, 1), save_field=field))
+    content = segment_file(job, OssNet(threshold_model()), Run())
     assert content["output_grid"] == {"shape": [22, 26, 40], "spacing": [1, 1, 0.5]}
     assert read_label_map(tmp_path / "out.nii.gz").array.shape == (40, 26, 22)
     assert field.exists()
@@ -156,4 +157,4 @@ def test_methods_without_a_field(tmp_path: Path) -> None:
 def test_name_of_a_field(tmp_path: Path) -> None:
     write_image(tmp_path / "a.nrrd", np.zeros((3, 3, 3), dtype=np.float32), Grid.from_spacing((3, 3, 3)))
     with pytest.raises(InputError, match=r'"f.nrrd" must end in .field.safetensors'):
-        plan_jobs([tmp_path / "a.nrrd"], tmp_path / "b.nrrd", save_field=tmp_path / "f.nrrd")
+        plan_job(Job(tmp_path / "a.nrrd", tmp_path / "b.nrrd", save_field=tmp_path / "f.nrrd"))

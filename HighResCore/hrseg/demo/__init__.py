@@ -1,0 +1,1 @@
+"""The showings of ``hrseg demo``: a phantom with exact truth, and a user's own image."""

@@ -1,0 +1,207 @@
+"""A model described for people who consider using it, as Markdown, from its file and the metrics of its test cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrseg.errors import InputError
+from hrseg.evaluation.compare import bootstrap_interval
+from hrseg.evaluation.measures import MEASURES
+from hrseg.evaluation.summary import case_mean, hd95_undefined, summarise
+from hrseg.labels import Code, Label
+from hrseg.methods import method_class
+from hrseg.model_file import Header, file_sha256, load_header
+from hrseg.model_header import read_tensor_table
+
+_KEYS = ("dice", "surface_dice", "hd95_mm", "recall", "precision", "object_f1", "instance_ap50")
+#: Of the Dice that the header records, and of the stored metrics: how far they may be apart.
+_SAME = 5e-4
+_FEW = 30
+_SAMPLES = 10_000
+_NONE = "–"
+
+
+def model_card(path: Path, metrics: Mapping[str, Any] | None = None, recipe: str = "") -> str:
+    """The card of a model file.
+
+    Args:
+        path: the model.
+        metrics: of its test cases, as :func:`hrseg.evaluation.summary.read_metrics` gives them; without them the card
+            has the means in the header.
+        recipe: link to the recipe.
+
+    Raises:
+        ModelError: not a model.
+        InputError: the metrics are those of another model or training.
+    """
+    header = load_header(path)
+    summary = None if metrics is None else {**metrics, **summarise(metrics["cases"])}
+    if summary:
+        _check_same(header, summary)
+    parts = [
+        f"# {header.name}",
+        f"{header.title or header.name}. "
+        f"Segments {_listed(label.name for label in header.labels)} in {_images(header)}.",
+        "**Research only; not a medical device.**",
+        _facts(path, header, recipe),
+        f"## Intended use\n\n{header.intended_use}",
+        _labels(header.labels),
+        _data(header),
+        _results(header, summary),
+        _limitations(header, summary),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _images(header: Header) -> str:
+    kind = "colour" if header.channels == ["red", "green", "blue"] else _listed(header.channels)
+    return f"{kind} {'volumes' if header.dimension == 3 else 'images'}"
+
+
+def _check_same(header: Header, summary: Mapping[str, Any]) -> None:
+    recorded, stored = header.training.metrics.get("test", {}).get("dice"), summary["mean"].get("dice")
+    if recorded is not None and (stored is None or abs(recorded - stored) > _SAME):
+        raise InputError(
+            f'The model "{header.name}" records a test Dice of {recorded}, but the metrics have {stored}; '
+            "evaluate this version of the model."
+        )
+
+
+def _facts(path: Path, header: Header, recipe: str) -> str:
+    shapes = [entry["shape"] for entry in read_tensor_table(path)[0].values()]
+    t, p = header.training, header.preprocessing
+    validation = t.metrics.get("validation", {}).get("dice")
+    chosen = f"; the weights with the best validation Dice, {validation:.3f}" if validation else ""
+    rows = {
+        "method": f"{method_class(header.method).title} (`{header.method}`), {header.dimension}D",
+        "voxel size": f"{_by(p.spacing[::-1])} mm (images are resampled to it)" if p.spacing else "the image's own",
+        "grey values": f"{p.intensity.kind} {p.intensity.low:g} to {p.intensity.high:g}"
+        if p.intensity.kind != "zscore"
+        else "mean 0, standard deviation 1",
+        "parameters": f"{sum(math.prod(shape) for shape in shapes):,}",
+        "file": f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 `{file_sha256(path)}`",
+        "training": f"profile `{t.profile}`, {t.steps:,} steps, seed {t.seed}{chosen}" if t.steps else "",
+        "recipe": f"[{Path(recipe).name}]({recipe})" if recipe else "",
+        "command": f"`{t.command}`" if t.command else "",
+        "licence": header.licence,
+        "cite": header.citation,
+        "made with": header.created_with,
+    }
+    return _table(["", ""], [[key, value] for key, value in rows.items() if value])
+
+
+def _labels(labels: Sequence[Label]) -> str:
+    rows = []
+    for label in labels:
+        t = label.terminology
+        codes = dict.fromkeys(_code(code) for code in (t.category, t.type, t.modifier, t.region) if code) if t else {}
+        color = "#" + "".join(f"{part:02x}" for part in label.color)
+        rows.append([str(label.value), label.name, f"`{color}`", "; ".join(codes)])
+    return "## Labels\n\n" + _table(["value", "name", "colour", "terminology"], rows)
+
+
+def _data(header: Header) -> str:
+    t = header.training
+    rows = [[source.name, source.licence, source.citation] for source in t.data]
+    split = ", ".join(f"{count} {part}" for part, count in t.split.items())
+    table = _table(["data set", "licence", "cite"], rows) if rows else "Not recorded."
+    return f"## Data\n\n{table}" + (f"\n\nCases: {split}." if split else "")
+
+
+def _results(header: Header, summary: Mapping[str, Any] | None) -> str:
+    title = "## How well it does"
+    if summary is None:
+        return f"{title}\n\n{_recorded(header)}"
+    keys = [key for key in _KEYS if key in summary["mean"]]
+    deviations = {name: {key: row[f"{key}_std"] for key in keys} for name, row in summary["by_label"].items()}
+    rows = [[name, *_scores(row, deviations[name], keys)] for name, row in summary["by_label"].items()]
+    if len(rows) > 1:
+        rows.append(["mean", *_scores(summary["mean"], summary["std"], keys)])
+    count = summary["mean"]["cases"]
+    text = f"{count} held-out cases, mean ± standard deviation over cases; surface Dice within one voxel."
+    dice = [value for case in summary["cases"] if (value := case_mean(case, "dice")) is not None]
+    if len(dice) > 1:
+        low, high = bootstrap_interval(np.array(dice), _SAMPLES, 0)
+        text += f" Mean Dice, 95 % interval: {low:.3f} … {high:.3f}; worst case {min(dice):.3f}, best {max(dice):.3f}."
+    memory = summary["cost"]["peak_memory_mib_max"]
+    if memory is not None:
+        text += f" Peak memory {memory:.0f} MiB beyond the image (largest case)."
+    return f"{title}\n\n{text}\n\n" + _table(["label", *_headings(header, keys)], rows)
+
+
+def _recorded(header: Header) -> str:
+    """The means that the header records."""
+    test = header.training.metrics.get("test")
+    if not test:
+        validation = header.training.metrics.get("validation", {}).get("dice")
+        return "Not tested on held-out cases." + (f" Validation Dice: {validation}." if validation else "")
+    names = [*test.get("by_label", {}), "mean"] if len(test.get("by_label", {})) > 1 else list(test.get("by_label", {}))
+    keys = [key for key in _KEYS if key in test]
+    rows = [[name, *_scores(test["by_label"].get(name, test), {}, keys)] for name in names]
+    return f"{test['cases']} held-out cases, means.\n\n" + _table(["label", *_headings(header, keys)], rows)
+
+
+def _limitations(header: Header, summary: Mapping[str, Any] | None) -> str:
+    t, spacing = header.training, header.preprocessing.spacing
+    found = []
+    if len(t.data) == 1:
+        found.append(f'Trained and tested on "{t.data[0].name}" alone; how well it does on other images is not known.')
+    cases = (summary["mean"] if summary else t.metrics.get("test", {})).get("cases")
+    if cases and cases < _FEW:
+        found.append(f"{cases} test cases are few: what is rare has not been seen.")
+    if t.profile == "cpu":
+        found.append("Trained with the short, narrow profile `cpu`; more steps and width may do better.")
+    if spacing and header.dimension == 3:
+        found.append(f"Images are resampled to voxels of {_by(spacing[::-1])} mm: what is smaller is not seen.")
+    if not spacing:
+        found.append("It does not know how large things are in millimetres, only in voxels.")
+    by_label = (summary or t.metrics.get("test", {})).get("by_label", {})
+    scored = {name: row["dice"] for name, row in by_label.items() if row.get("dice") is not None}
+    if len(scored) > 1:
+        worst = min(scored, key=scored.__getitem__)
+        found.append(f"Weakest label: {worst} (Dice {scored[worst]:.3f}).")
+    missed = sum(map(hd95_undefined, summary["cases"])) if summary else 0
+    if summary and missed:
+        pairs = sum(row["cases"] for row in summary["by_label"].values())
+        found.append(f"Missed altogether, or marked where there is none: {missed} of {pairs} structures.")
+    found.append("It does not notice images of another kind than it was trained on: look at every result.")
+    return "## Limitations\n\n" + "\n".join(f"- {text}" for text in found)
+
+
+def _scores(means: Mapping[str, Any], deviations: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    cells = []
+    for key in keys:
+        mean, deviation, digits = means.get(key), deviations.get(key), MEASURES[key].digits
+        text = _NONE if mean is None else f"{mean:.{digits}f}"
+        cells.append(text if mean is None or deviation is None else f"{text} ± {deviation:.{digits}f}")
+    return cells
+
+
+def _headings(header: Header, keys: Iterable[str]) -> list[str]:
+    """Pictures have no millimetres: their pixels were taken for them."""
+    unit = "mm" if header.dimension == 3 else "pixels"
+    return [MEASURES[key].title.replace("(mm)", f"({unit})") for key in keys]
+
+
+def _code(code: Code) -> str:
+    return f"{code[2]} ({code[0]} {code[1]})"
+
+
+def _by(numbers: Iterable[float]) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
+
+
+def _listed(words: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines)

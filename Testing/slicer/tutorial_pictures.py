@@ -1,0 +1,293 @@
+"""Makes the pictures of the tutorials, and of them those that the Extensions Manager shows.
+
+    python Testing/slicer/tutorial_pictures.py [crop_cascade] [sr_segmentation] [oss_net] [own_model]
+
+Each tutorial's steps are done by clicks on the real panel and in real views, with the real worker. The models are found
+by name as in Slicer, so that HRSEG_MODELS can name a folder with others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import studio
+from numpy.typing import NDArray
+from studio import ROOT, Studio, slicer
+
+from HighResSegmentationLib.SampleData import makePhantomCT
+from HighResSegmentationLib.Segmentations import segmentationFromResult
+from hrseg.image import read_label_map
+from hrseg.phantom.torso import LABELS
+
+PICTURES = ROOT / "docs" / "tutorials" / "images"
+#: What the Extensions Manager shows.
+SCREENSHOTS = ROOT / "Resources" / "Screenshots"
+#: A lesion in the liver of the phantom, RAS mm.
+LESION = (72.0, 1.0, 24.0)
+
+
+def crop_cascade(model: str) -> None:
+    """Boxes drawn by hand around cells, then proposed ones."""
+    image, places = cells()
+    studio.save(image[0], PICTURES / "cells.png")
+    volume = slicer.util.addVolumeFromArray(image, np.diag([-1.0, -1.0, 1.0, 1.0]), "cells", "vtkMRMLVectorVolumeNode")
+    view = studio.slice_view()
+    view.show(volume)
+    show = Studio("CropCascade", PICTURES, "crop_cascade")
+    show.open(volume, model)
+    ui, panel = show.panel.ui, show.panel
+    show.fold("optionsButton")
+    show.step(ui.inputSelector, panel.models.comboBox, beside=[view])
+    for place in (places[3], places[12]):
+        draw_box(show, view, place)
+    show.step(ui.drawButton, beside=[view])
+    rename(ui.boxTable, ("upper cell", "lower cell"))
+    show.press(panel.run.applyButton)
+    show.step(ui.boxTable, panel.run.applyButton, beside=[view])
+    show.press(ui.proposeButton)
+    show.step(ui.proposeButton, beside=[view])
+    show.fold("inputsButton")
+    ui.instancesCheckBox.click()
+    show.press(panel.run.applyButton)
+    show.step(ui.boxTable, ui.instancesCheckBox, panel.run.applyButton, beside=[view])
+    show.fold("optionsButton")
+    show.picture(SCREENSHOTS / "CropCascade.png", beside=[view])
+    show.close()
+
+
+def sr_segmentation(model: str) -> None:
+    """A guidance crop that is dragged elsewhere, and a mask finer than the image."""
+    volume = makePhantomCT()
+    view = studio.slice_view("Green")
+    view.show(volume)
+    view.node.JumpSliceByOffsetting(*LESION)
+    show = Studio("SRSegmentation", PICTURES, "sr_segmentation")
+    show.open(volume, model)
+    ui, panel = show.panel.ui, show.panel
+    show.step(ui.inputSelector, panel.models.comboBox, panel.run.applyButton, beside=[view])
+    show.press(panel.run.applyButton)
+    center = np.array(show.parameters.crop.GetCenter())
+    view.node.JumpSliceByOffsetting(*center)
+    show.step(ui.cropLabel, beside=[view])
+    view.drag(view.pixel(center), view.pixel((*LESION[:2], center[2])))
+    show.fold("inputsButton")
+    show.step(ui.cropLabel, ui.resetCropButton, beside=[view])
+    show.press(panel.run.applyButton)
+    show.step(ui.changeTable, ui.differenceButton, beside=[view])
+    finer(show, volume)
+    show.close()
+
+
+def finer(show: Studio, volume: Any) -> None:
+    """The mask finer than the image, and the super-resolved image beside the input."""
+    ui, panel = show.panel.ui, show.panel
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    views = [studio.slice_view(name, 2) for name in ("Red", "Yellow")]
+    for view in views:
+        view.show(volume)
+        studio.zoom(view, LESION, 90.0)
+    ui.resolutionComboBox.setCurrentIndex(1)
+    ui.superResolveCheckBox.click()
+    show.press(panel.run.applyButton)
+    show.step(ui.resolutionComboBox, ui.superResolveCheckBox, panel.run.applyButton, beside=views)
+    show.fold()
+    show.picture(SCREENSHOTS / "SRSegmentation.png", beside=views)
+
+
+def oss_net(model: str) -> None:
+    """From the field to label maps of other resolutions, a slice that is followed, and surfaces."""
+    volume = makePhantomCT()
+    view = studio.slice_view()
+    view.show(volume)
+    view.node.JumpSliceByOffsetting(*LESION)
+    show = Studio("OSSNet", PICTURES, "oss_net")
+    show.open(volume, model)
+    ui, panel = show.panel.ui, show.panel
+    show.fold("closerButton")
+    show.press(panel.run.applyButton)
+    show.step(ui.inputSelector, panel.models.comboBox, panel.run.applyButton, beside=[view])
+    show.fold("inputsButton")
+    studio.zoom(view, LESION, 90.0)
+    ui.drawRegionButton.click()
+    for r, a in ((-20, -20), (20, 20)):
+        view.click(*view.pixel(np.add(LESION, (r, a, 0.0))))
+    ui.factorSlider.value = 4.0
+    show.settle()
+    show.step(ui.drawRegionButton, ui.factorSlider, ui.sizeLabel, beside=[view])
+    show.press(ui.segmentationButton)
+    show.step(ui.segmentationButton, beside=[view])
+    looked_at(show, view)
+    show.close()
+
+
+def looked_at(show: Studio, view: Any) -> None:
+    """What else the field can be looked at as."""
+    ui, parameters = show.panel.ui, show.parameters
+    parameters.result.SetDisplayVisibility(False)
+    parameters.region.SetDisplayVisibility(False)
+    parameters.sliceView = view.node
+    ui.followCheckBox.click()
+    show.settle()
+    show.step(ui.followCheckBox, beside=[view])
+    ui.followCheckBox.click()
+    ui.ownLevelCheckBox.click()
+    ui.levelSlider.value = 0.3
+    show.press(ui.probabilityButton)
+    view.show(shown_probability())
+    show.step(ui.ownLevelCheckBox, ui.probabilityButton, beside=[view])
+    ui.ownLevelCheckBox.click()
+    parameters.region = None
+    ui.factorSlider.value = 1.0
+    space = studio.three_d_view()
+    show.press(ui.surfaceButton)
+    for node in slicer.util.getNodesByClass("vtkMRMLModelNode"):
+        if node.GetName().endswith(" liver"):
+            node.GetDisplayNode().SetOpacity(0.4)
+    space.renderer.ResetCamera()
+    space.renderer.GetActiveCamera().Zoom(1.4)
+    show.step(ui.surfaceButton, beside=[space])
+    show.fold("outputButton")
+    show.picture(SCREENSHOTS / "OSSNet.png", beside=[space])
+
+
+def shown_probability() -> Any:
+    """The volume of the lesions' probability, or of another label where the model knows no lesions."""
+    volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "probab" in node.GetName()]
+    return next((node for node in volumes if "lesion" in node.GetName()), volumes[-1])
+
+
+def own_model(model: str) -> None:
+    """The commands of docs/tutorials/own_model.md, and the model that they make, in the panel."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = partial(hrseg, folder=folder)
+        run("phantom", "scans", "--cases", "12", "--size", "64", "64", "48", "--spacing", "4", "4", "4", "--seed", "5")
+        recipe, data, file = str(ROOT / "docs/tutorials/own_model.yaml"), "scans/datalist.json", f"{model}.safetensors"
+        run("train", recipe, "--data", data, "--output", file, "--profile", "cpu")
+        run("evaluate", "--model", file, "--data", data, "--output", "results", "--record")
+        shutil.copyfile(folder / f"{model}.training/curves.png", PICTURES / "own_model-2.png")
+        report_picture(folder / "results/report.html", PICTURES / "own_model-3.png")
+        os.environ["HRSEG_MODELS"] = str(folder)
+        in_the_panel(folder, model)
+
+
+def in_the_panel(folder: Path, model: str) -> None:
+    """A scan and its label map; then the model in the panel, and what it makes of a test case."""
+    views = [studio.slice_view(name, 2) for name in ("Red", "Yellow")]
+    volume = loaded(folder / "scans/images/case_011.nii.gz")
+    truth = drawn(folder / "scans/labels/case_011.nii.gz", volume)
+    truth.GetDisplayNode().AddViewNodeID(views[1].node.GetID())
+    for view in views:
+        view.show(volume)
+    # The body lies in the middle of these narrow views.
+    studio.save(studio.together([view.picture()[200:500] for view in views]), PICTURES / "own_model-1.png")
+    slicer.mrmlScene.RemoveNode(truth)
+    view = studio.slice_view("Green")
+    view.show(volume)
+    show = Studio("SRSegmentation", PICTURES, "own_model", first=4)
+    show.open(volume, model)
+    show.press(show.panel.run.applyButton)
+    show.step(show.panel.models.comboBox, show.panel.run.applyButton, beside=[view])
+    show.close()
+
+
+def loaded(path: Path) -> Any:
+    """A scan from a file, with a window for soft tissue."""
+    volume = slicer.util.loadVolume(str(path))
+    volume.GetDisplayNode().SetAutoWindowLevel(False)
+    volume.GetDisplayNode().SetWindowLevelMinMax(-160, 240)
+    return volume
+
+
+def drawn(path: Path, volume: Any) -> Any:
+    """The label map of a phantom as a segmentation."""
+    labels = read_label_map(path)
+    facts = [
+        {"value": each.value, "name": each.name, "color": each.color, "terminology": each.terminology.entry}
+        for each in LABELS
+    ]
+    return segmentationFromResult({"affine": labels.grid.affine.tolist(), "labels": facts}, labels.array, volume)
+
+
+def report_picture(report: Path, target: Path) -> None:
+    """The picture of the best case in a report."""
+    found = re.search(r'src="data:image/png;base64,([^"]+)" alt="Contours', report.read_text(encoding="utf-8"))
+    assert found is not None
+    target.write_bytes(base64.b64decode(found[1]))
+
+
+def hrseg(*arguments: str, folder: Path) -> None:
+    """Runs the command line in a folder."""
+    subprocess.run([sys.executable, "-m", "hrseg", *arguments], cwd=folder, check=True)
+
+
+def draw_box(show: Studio, view: Any, place: tuple[float, float, float]) -> None:
+    """Two clicks around a cell (i, j, radius)."""
+    i, j, radius = place
+    show.panel.ui.drawButton.click()
+    for side in (-radius, radius):
+        view.click(*view.pixel((-(i + side), -(j + side), 0.0)))
+
+
+def rename(table: Any, names: tuple[str, ...]) -> None:
+    """Writes names into the table of boxes, as a user does."""
+    for row, name in enumerate(names):
+        table.item(row, 0).setText(name)
+
+
+def cells(shape: tuple[int, int] = (400, 400), count: int = 14) -> tuple[NDArray[np.uint8], list[Any]]:
+    """Bright ellipses with soft borders on a dark, noisy ground, (1, J, I, 3); their places (i, j, radius)."""
+    rng = np.random.default_rng(4)
+    j, i = np.mgrid[: shape[0], : shape[1]]
+    image, places = np.full(shape, 14.0), []
+    for _ in range(count):
+        y, x, a, b, turn = (*rng.uniform(30, np.array(shape) - 30), *rng.uniform(12, 22, 2), rng.uniform(0, np.pi))
+        u, v = (j - y) * np.cos(turn) + (i - x) * np.sin(turn), (i - x) * np.cos(turn) - (j - y) * np.sin(turn)
+        image += rng.uniform(70, 150) / (1 + np.exp(8 * (np.hypot(u / a, v / b) - 1)))
+        places.append((x, y, 1.3 * max(a, b)))
+    image += rng.normal(0, 4, shape)
+    grey = image.clip(0, 255).astype(np.uint8)
+    return np.repeat(grey[None, ..., None], 3, axis=-1), places
+
+
+#: Tutorials by name: what makes their pictures, and with which model.
+TUTORIALS: dict[str, tuple[Callable[[str], None], str]] = {
+    "crop_cascade": (crop_cascade, "nuclei-crop-cascade"),
+    "sr_segmentation": (sr_segmentation, "phantom-ct-pfseg"),
+    "oss_net": (oss_net, "phantom-ct-oss-net"),
+    "own_model": (own_model, "my-liver"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tutorials", nargs="*", metavar="TUTORIAL", help=", ".join(TUTORIALS))
+    parser.add_argument("--model", help="another model than that of the tutorial, by its name")
+    chosen = parser.parse_args()
+    names = chosen.tutorials or list(TUTORIALS)
+    if unknown := set(names) - set(TUTORIALS):
+        parser.error(f"there is no tutorial {', '.join(sorted(unknown))}; choose from {', '.join(TUTORIALS)}")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    if len(names) > 1:
+        # Each on a scene, and with views, of its own.
+        for name in names:
+            subprocess.run([sys.executable, __file__, name], check=True)
+        return
+    make, model = TUTORIALS[names[0]]
+    make(chosen.model or model)
+
+
+if __name__ == "__main__":
+    main()
