@@ -39,9 +39,11 @@ HELPERS: dict[str, tuple[dict[str, float], bool]] = {
 }
 
 
-def row_recipe(name: str, row: str, profile: str) -> Recipe:
-    """The recipe of a row."""
+def row_recipe(name: str, row: str, profile: str, steps: int | None = None) -> Recipe:
+    """The recipe of a row, for fewer steps if given."""
+    fewer = {"steps": steps, "validation_every": max(1, steps // 4)} if steps else {}
     pfseg = read_recipe(RECIPES / f"{name}-pfseg.yaml", profile)
+    pfseg = pfseg.model_copy(update={"training": {**pfseg.training, **fewer}})
     if row in HELPERS:
         helpers, guided = HELPERS[row]
         network = pfseg.network if guided else {**pfseg.network, "guidance_widths": []}
@@ -51,9 +53,9 @@ def row_recipe(name: str, row: str, profile: str) -> Recipe:
     half = [n // 2 for n in size]
     # Samples as large as PFSeg's, or half as large: of all voxels, or of the shrunk copy.
     patch = size if row == "whole" else half
-    training = {**base.training, "patch": patch, **({"batch_size": 1} if row == "whole" else {})}
+    training = {**base.training, **fewer, "patch": patch, **({"batch_size": 1} if row == "whole" else {})}
     changes: dict[str, Any] = {"training": training, "inference": {"window": patch, "overlap": 0.5}}
-    changes["preprocessing"] = pfseg.preprocessing
+    changes |= {"network": {"widths": pfseg.network["widths"]}, "preprocessing": pfseg.preprocessing}
     if row == "low":
         spacing = pfseg.preprocessing.spacing
         assert spacing
@@ -62,13 +64,13 @@ def row_recipe(name: str, row: str, profile: str) -> Recipe:
     return base.model_copy(update=changes)
 
 
-def run_row(name: str, row: str, data: DataList, folder: Path, options: TrainingOptions) -> None:
+def run_row(recipe: Recipe, row: str, data: DataList, folder: Path, options: TrainingOptions) -> None:
     """Trains a row if there is no model of it, and scores it if there are no scores."""
     path = folder / f"{row}-{options.seed}.safetensors"
     if not path.exists():
         resume = path.with_suffix(".training").exists()
         again = TrainingOptions(**{**vars(options), "resume": resume})
-        train(row_recipe(name, row, options.profile), data, path, again)
+        train(recipe, data, path, again)
     scores = path.with_suffix("")
     if not (scores / "metrics.json").exists():
         evaluate_model(load_model(path), data, "test", scores, torch.device("cpu"))
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--steps", type=int, help="steps of every row, instead of the profile's")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads:
@@ -106,7 +109,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     options = TrainingOptions(profile=arguments.profile, accelerator="cpu", seed=arguments.seed)
     for row in arguments.rows:
-        run_row(arguments.name, row, read_data_list(arguments.data), folder, options)
+        recipe = row_recipe(arguments.name, row, arguments.profile, arguments.steps)
+        run_row(recipe, row, read_data_list(arguments.data), folder, options)
     print_table(folder)
 
 
