@@ -3,12 +3,12 @@ r"""PFSeg and its helpers against windows, the whole volume at once, and a shrun
     python benchmarks/pfseg_tables.py headneck-ct --data runs/headneck.json --output runs/pfseg \
       --rows windows whole low plain sr fusion guidance --seed 0
 
-Rows: ``windows`` of half the sides of PFSeg's samples; ``whole``: the same network on windows as large as these;
-``low``: the same network on the shrunk copy, its probabilities enlarged; ``plain``: PFSeg's mask alone; ``sr``: and the
-super-resolved image; ``fusion``: and the losses that tie both together; ``guidance``: and the guidance crop. Each is
-trained with the profile of recipes/NAME-patch-based.yaml or NAME-pfseg.yaml and scored on the test part; what exists in
-the output folder is not done again. In the end it prints a table of all rows in the folder, with paired gains over
-``windows``.
+Rows: ``windows`` of half the sides of PFSeg's samples; ``whole``: the network of that row, but segmenting in windows as
+large as PFSeg's samples, which are about whole volumes; ``low``: the same network trained on the shrunk copy, its
+probabilities enlarged; ``plain``: PFSeg's mask alone; ``sr``: and the super-resolved image; ``fusion``: and the losses
+that tie both together; ``guidance``: and the guidance crop. Each is trained with the profile of
+recipes/NAME-patch-based.yaml or NAME-pfseg.yaml and scored on the test part; what exists in the output folder is not
+done again. In the end it prints a table of all rows in the folder, with paired gains over ``windows``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hrseg.data_list import DataList, read_data_list
 from hrseg.evaluation.compare import compare
 from hrseg.evaluation.run import evaluate_model
 from hrseg.evaluation.summary import read_metrics
-from hrseg.model_file import load_model
+from hrseg.model_file import Model, load_model
 from hrseg.training.loop import TrainingOptions, train
 from hrseg.training.recipe import Recipe, read_recipe
 
@@ -50,10 +50,9 @@ def row_recipe(name: str, row: str, profile: str, steps: int | None = None) -> R
         return pfseg.model_copy(update={"network": network, "training": {**pfseg.training, "helpers": helpers}})
     base = read_recipe(RECIPES / f"{name}-patch-based.yaml", profile)
     size = pfseg.training["size"]
-    half = [n // 2 for n in size]
-    # Samples as large as PFSeg's, or half as large: of all voxels, or of the shrunk copy.
-    patch = size if row == "whole" else half
-    training = {**base.training, **fewer, "patch": patch, **({"batch_size": 1} if row == "whole" else {})}
+    # Half of PFSeg's samples, or, of the shrunk copy, all that they show.
+    patch = [n // 2 for n in size]
+    training = {**base.training, **fewer, "patch": patch}
     changes: dict[str, Any] = {"training": training, "inference": {"window": patch, "overlap": 0.5}}
     changes |= {"network": {"widths": pfseg.network["widths"]}, "preprocessing": pfseg.preprocessing}
     if row == "low":
@@ -64,16 +63,26 @@ def row_recipe(name: str, row: str, profile: str, steps: int | None = None) -> R
     return base.model_copy(update=changes)
 
 
-def run_row(recipe: Recipe, row: str, data: DataList, folder: Path, options: TrainingOptions) -> None:
-    """Trains a row if there is no model of it, and scores it if there are no scores."""
-    path = folder / f"{row}-{options.seed}.safetensors"
+def trained(recipe: Recipe, path: Path, data: DataList, options: TrainingOptions) -> Model:
+    """The model of a row, trained if it is not there yet."""
     if not path.exists():
         resume = path.with_suffix(".training").exists()
-        again = TrainingOptions(**{**vars(options), "resume": resume})
-        train(recipe, data, path, again)
-    scores = path.with_suffix("")
-    if not (scores / "metrics.json").exists():
-        evaluate_model(load_model(path), data, "test", scores, torch.device("cpu"))
+        train(recipe, data, path, TrainingOptions(**{**vars(options), "resume": resume}))
+    return load_model(path)
+
+
+def run_row(name: str, row: str, folder: Path, data: DataList, options: TrainingOptions, steps: int | None) -> None:
+    """Trains a row if there is no model of it, and scores it if there are no scores."""
+    recipe = row_recipe(name, "windows" if row == "whole" else row, options.profile, steps)
+    scores = folder / f"{row}-{options.seed}"
+    if (scores / "metrics.json").exists():
+        return
+    if row == "whole":
+        model = trained(recipe, folder / f"windows-{options.seed}.safetensors", data, options)
+        model = model.with_inference({"window": [2 * n for n in recipe.training["patch"]]})
+    else:
+        model = trained(recipe, scores.with_suffix(".safetensors"), data, options)
+    evaluate_model(model, data, "test", scores, torch.device("cpu"))
 
 
 def print_table(folder: Path) -> None:
@@ -109,8 +118,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     options = TrainingOptions(profile=arguments.profile, accelerator="cpu", seed=arguments.seed)
     for row in arguments.rows:
-        recipe = row_recipe(arguments.name, row, arguments.profile, arguments.steps)
-        run_row(recipe, row, read_data_list(arguments.data), folder, options)
+        run_row(arguments.name, row, folder, read_data_list(arguments.data), options, arguments.steps)
     print_table(folder)
 
 

@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="steps of every row, instead of the profile's")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -125,6 +126,9 @@ def main() -> None:
     folder = arguments.output / arguments.recipe
     folder.mkdir(parents=True, exist_ok=True)
     base = read_recipe(RECIPES / f"{arguments.recipe}.yaml", arguments.profile)
+    if arguments.steps:
+        fewer = {"steps": arguments.steps, "validation_every": max(1, arguments.steps // 4)}
+        base = base.model_copy(update={"training": {**base.training, **fewer}})
     accelerator = {"cpu": "cpu", "auto": "auto"}.get(arguments.device, "gpu")
     options = TrainingOptions(profile=arguments.profile, accelerator=accelerator, seed=arguments.seed)
     for row in arguments.rows:

@@ -51,6 +51,8 @@ class PFSegSettings(TrainingSettings):
         foreground: share of samples centred on a label, where the subject is larger.
         random_guidance: share of guidance crops at any place, so that people may move them.
         drop_guidance: share of samples without their crop, so that the model runs without it, too.
+        hardest: share of the voxels that the cross-entropy is taken over, the worst ones. In whole volumes, of which
+            structures are thousandths, the mean over all tells the network little about these.
         helpers: weights of the helpers' losses.
     """
 
@@ -58,6 +60,7 @@ class PFSegSettings(TrainingSettings):
     foreground: Share = 0.5
     random_guidance: Share = 0.25
     drop_guidance: Share = 0.3
+    hardest: Annotated[float, Field(gt=0, le=1)] = 0.1
     helpers: HelperWeights = HelperWeights()
 
 
@@ -105,7 +108,7 @@ class PFSegTask(Task):
         """See :meth:`Task.loss`."""
         guidance = Guidance(batch["crop"], batch["place"], batch["present"]) if "crop" in batch else None
         logits, restored = network(batch["low"], guidance, super_resolve=self._helped)
-        losses = masked_dice_ce(logits, batch["label"], batch["annotated"])
+        losses = masked_dice_ce(logits, batch["label"], batch["annotated"], hardest=self.settings.hardest)
         if restored is None:
             return losses
         helpers = self._helpers(logits.float().softmax(dim=1), restored.float(), batch)

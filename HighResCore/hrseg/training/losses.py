@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[str, Tensor]:
+def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor, *, hardest: float = 1.0) -> dict[str, Tensor]:
     """Mean of soft Dice loss and cross-entropy, 0.5 each.
 
     A label that nobody drew in a case may be anything the annotators called background there: its probability is added
@@ -17,6 +17,7 @@ def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[st
         logits: (N, classes, *shape), the background first.
         target: (N, *shape), class numbers.
         annotated: (N, classes - 1), True where the label was drawn.
+        hardest: share of all voxels, those of highest cross-entropy, that its mean is taken over.
 
     Returns:
         ``loss``, and its parts ``dice_loss`` and ``cross_entropy``; all are 0 for a perfect prediction.
@@ -24,7 +25,11 @@ def masked_dice_ce(logits: Tensor, target: Tensor, annotated: Tensor) -> dict[st
     log_probability = logits.float().log_softmax(dim=1)
     if not annotated.all():
         log_probability, target = _with_unknown_in_background(log_probability, target, annotated)
-    cross_entropy = F.nll_loss(log_probability, target)
+    if hardest < 1:
+        each = F.nll_loss(log_probability, target, reduction="none").flatten()
+        cross_entropy = each.topk(max(1, round(hardest * each.numel())), sorted=False).values.mean()
+    else:
+        cross_entropy = F.nll_loss(log_probability, target)
     dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated)
     loss = 0.5 * dice + 0.5 * cross_entropy
     return {"loss": loss, "dice_loss": dice.detach(), "cross_entropy": cross_entropy.detach()}

@@ -24,6 +24,12 @@ def test_two_voxels_by_hand():
     assert float(found["loss"].detach()) == pytest.approx((entropy + dice) / 2, abs=1e-4)
 
 
+def test_cross_entropy_of_the_hardest_voxels_alone():
+    values = logits([0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.9, 0.1])
+    found = masked_dice_ce(values, torch.tensor([[0, 0, 0, 1]]), annotated(True), hardest=0.5)
+    assert float(found["cross_entropy"]) == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2, abs=1e-4)
+
+
 def test_dice_is_over_the_batch_and_the_mean_over_labels():
     two = torch.cat([logits([0.2, 0.8, 0.0 + 1e-9]), logits([0.5, 0.25, 0.25])])
     found = masked_dice_ce(two, torch.tensor([[1], [2]]), torch.ones(2, 2, dtype=torch.bool))
