@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint results bench setup clean
+.PHONY: demo test lint fuzz results bench setup clean
 
 demo: .venv/ready
 	$(BIN)/hrseg demo --output demo
@@ -14,6 +14,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# New examples for the readers of files, models and messages, for some minutes; failures are printed with their seed.
+fuzz: .venv/ready
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest Testing/unit/fuzz
 
 # The tables of docs/ and the model cards, from the stored metrics of single cases.
 results: .venv/ready

@@ -22,6 +22,14 @@ _KEYS = ("dice", "surface_dice", "hd95_mm", "recall", "precision", "object_f1", 
 #: Of the Dice that the header records, and of the stored metrics: how far they may be apart.
 _SAME = 5e-4
 _FEW = 30
+_MEANING = {
+    "dice": "Dice: overlap with what experts drew, 1 for the same mask, 0 for none in common.",
+    "surface_dice": "Surface Dice: share of both surfaces that lies within one voxel of the other.",
+    "hd95_mm": "HD95: 95 % of either surface is nearer to the other than this.",
+    "recall": "Recall: share of what experts drew that was found. Precision: share of what was found that they drew.",
+    "object_f1": "Object F1: recall and precision of whole objects in one number.",
+    "instance_ap50": "Instance AP50: share of single objects, true or found, that match one to one (IoU 0.5 or more).",
+}
 _SAMPLES = 10_000
 _NONE = "–"
 
@@ -45,21 +53,21 @@ def model_card(path: Path, metrics: Mapping[str, Any] | None = None, recipe: str
         _check_same(header, summary)
     parts = [
         f"# {header.name}",
-        f"{header.title or header.name}. "
-        f"Segments {_listed(label.name for label in header.labels)} in {_images(header)}.",
-        "**Research only; not a medical device.**",
-        _facts(path, header, recipe),
+        f"{header.title or header.name}. **Research only; not a medical device.**",
+        _facts(header),
         f"## Intended use\n\n{header.intended_use}",
+        _limitations(header, summary),
+        _results(header, summary),
         _labels(header.labels),
         _data(header),
-        _results(header, summary),
-        _limitations(header, summary),
+        _making(path, header, recipe),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _images(header: Header) -> str:
-    kind = "colour" if header.channels == ["red", "green", "blue"] else _listed(header.channels)
+    # Grey images are copied to the three channels.
+    kind = "colour or grey" if header.channels == ["red", "green", "blue"] else _listed(header.channels)
     return f"{kind} {'volumes' if header.dimension == 3 else 'images'}"
 
 
@@ -72,27 +80,51 @@ def _check_same(header: Header, summary: Mapping[str, Any]) -> None:
         )
 
 
-def _facts(path: Path, header: Header, recipe: str) -> str:
+def _facts(header: Header) -> str:
+    method = method_class(header.method)
+    made = ["a label map on the image's own voxels"]
+    made += ["or finer ones"] * method.makes_finer + ["or any others"] * method.any_spacing
+    rows = {
+        "takes": f"{_images(header)}{', and boxes drawn around objects if wanted' if method.takes_boxes else ''}",
+        "finds": _listed(label.name for label in header.labels),
+        "gives": ", ".join(made),
+        "method": f"{method.title} (`{header.method}`), {header.dimension}D",
+        "licence of the weights": header.licence,
+        "please cite": header.citation,
+        "to use it": f"`hrseg segment IMAGE --model {header.name} -o labels.nii.gz`",
+    }
+    return _table(["", ""], [[key, value] for key, value in rows.items() if value])
+
+
+def _making(path: Path, header: Header, recipe: str) -> str:
+    """What it takes to check the file and to train it again."""
     shapes = [entry["shape"] for entry in read_tensor_table(path)[0].values()]
     t, p = header.training, header.preprocessing
     validation = t.metrics.get("validation", {}).get("dice")
-    chosen = f"; the weights with the best validation Dice, {validation:.3f}" if validation else ""
+    chosen = f"; kept: the weights with the best Dice on the validation cases, {validation:.3f}" if validation else ""
     rows = {
-        "method": f"{method_class(header.method).title} (`{header.method}`), {header.dimension}D",
+        "orientation": f"{p.orientation} (images in any other are turned to it, the result is turned back)"
+        if p.orientation
+        else "",
         "voxel size": f"{_by(p.spacing[::-1])} mm (images are resampled to it)" if p.spacing else "the image's own",
-        "grey values": f"{p.intensity.kind} {p.intensity.low:g} to {p.intensity.high:g}"
-        if p.intensity.kind != "zscore"
-        else "mean 0, standard deviation 1",
+        "grey values": _greys(header),
         "parameters": f"{sum(math.prod(shape) for shape in shapes):,}",
         "file": f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 `{file_sha256(path)}`",
         "training": f"profile `{t.profile}`, {t.steps:,} steps, seed {t.seed}{chosen}" if t.steps else "",
         "recipe": f"[{Path(recipe).name}]({recipe})" if recipe else "",
         "command": f"`{t.command}`" if t.command else "",
-        "licence": header.licence,
-        "cite": header.citation,
         "made with": header.created_with,
     }
-    return _table(["", ""], [[key, value] for key, value in rows.items() if value])
+    return "## Network and file\n\n" + _table(["", ""], [[key, value] for key, value in rows.items() if value])
+
+
+def _greys(header: Header) -> str:
+    kind, low, high = (getattr(header.preprocessing.intensity, key) for key in ("kind", "low", "high"))
+    if kind == "zscore":
+        return "brought to mean 0 and standard deviation 1"
+    if kind == "percentile":
+        return f"percentiles {low:g} to {high:g} of the image, what lies outside is clipped"
+    return f"{low:g} to {high:g}{' HU' if header.channels == ['CT'] else ''}, what lies outside is clipped"
 
 
 def _labels(labels: Sequence[Label]) -> str:
@@ -123,7 +155,7 @@ def _results(header: Header, summary: Mapping[str, Any] | None) -> str:
     if len(rows) > 1:
         rows.append(["mean", *_scores(summary["mean"], summary["std"], keys)])
     count = summary["mean"]["cases"]
-    text = f"{count} held-out cases, mean ± standard deviation over cases; surface Dice within one voxel."
+    text = f"{count} test cases that training never saw, mean ± standard deviation over cases."
     dice = [value for case in summary["cases"] if (value := case_mean(case, "dice")) is not None]
     if len(dice) > 1:
         low, high = bootstrap_interval(np.array(dice), _SAMPLES, 0)
@@ -131,7 +163,7 @@ def _results(header: Header, summary: Mapping[str, Any] | None) -> str:
     memory = summary["cost"]["peak_memory_mib_max"]
     if memory is not None:
         text += f" Peak memory {memory:.0f} MiB beyond the image (largest case)."
-    return f"{title}\n\n{text}\n\n" + _table(["label", *_headings(header, keys)], rows)
+    return f"{title}\n\n{text}\n\n{_table(['label', *_headings(header, keys)], rows)}\n\n{_meaning(keys)}"
 
 
 def _recorded(header: Header) -> str:
@@ -143,32 +175,42 @@ def _recorded(header: Header) -> str:
     names = [*test.get("by_label", {}), "mean"] if len(test.get("by_label", {})) > 1 else list(test.get("by_label", {}))
     keys = [key for key in _KEYS if key in test]
     rows = [[name, *_scores(test["by_label"].get(name, test), {}, keys)] for name in names]
-    return f"{test['cases']} held-out cases, means.\n\n" + _table(["label", *_headings(header, keys)], rows)
+    table = _table(["label", *_headings(header, keys)], rows)
+    return f"{test['cases']} test cases that training never saw, means.\n\n{table}\n\n{_meaning(keys)}"
+
+
+def _meaning(keys: Iterable[str]) -> str:
+    """What the scores in a table mean."""
+    return " ".join(_MEANING[key] for key in keys if key in _MEANING)
 
 
 def _limitations(header: Header, summary: Mapping[str, Any] | None) -> str:
+    """Those that the author wrote, then those that follow from header and scores."""
     t, spacing = header.training, header.preprocessing.spacing
-    found = []
+    found = list(header.limitations)
     if len(t.data) == 1:
         found.append(f'Trained and tested on "{t.data[0].name}" alone; how well it does on other images is not known.')
     cases = (summary["mean"] if summary else t.metrics.get("test", {})).get("cases")
     if cases and cases < _FEW:
-        found.append(f"{cases} test cases are few: what is rare has not been seen.")
-    if t.profile == "cpu":
-        found.append("Trained with the short, narrow profile `cpu`; more steps and width may do better.")
+        found.append(f"{cases} test cases are few: the means may be off, and what is rare has not been seen.")
+    if t.profile and t.profile != "full":
+        found.append(f"Trained with the profile `{t.profile}`, not `full`; more steps and width may do better.")
     if spacing and header.dimension == 3:
         found.append(f"Images are resampled to voxels of {_by(spacing[::-1])} mm: what is smaller is not seen.")
     if not spacing:
-        found.append("It does not know how large things are in millimetres, only in voxels.")
+        size = "voxels" if header.dimension == 3 else "pixels"
+        found.append(f"It knows sizes in {size}, not in millimetres: other magnifications may not work.")
     by_label = (summary or t.metrics.get("test", {})).get("by_label", {})
     scored = {name: row["dice"] for name, row in by_label.items() if row.get("dice") is not None}
     if len(scored) > 1:
         worst = min(scored, key=scored.__getitem__)
-        found.append(f"Weakest label: {worst} (Dice {scored[worst]:.3f}).")
+        found.append(f"The weakest label is {worst} (mean Dice {scored[worst]:.3f}).")
     missed = sum(map(hd95_undefined, summary["cases"])) if summary else 0
     if summary and missed:
         pairs = sum(row["cases"] for row in summary["by_label"].values())
-        found.append(f"Missed altogether, or marked where there is none: {missed} of {pairs} structures.")
+        found.append(
+            f"In the test {missed} of {pairs} structures were missed altogether, or marked where there is none."
+        )
     found.append("It does not notice images of another kind than it was trained on: look at every result.")
     return "## Limitations\n\n" + "\n".join(f"- {text}" for text in found)
 

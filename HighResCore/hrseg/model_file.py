@@ -27,6 +27,9 @@ MAX_PARAMETERS = 500_000_000
 _STORED_TYPES = ("F16", "BF16", "F32", "F64")
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveMm = Annotated[float, Field(gt=0, le=1000)]
+Sentence = Annotated[str, Field(min_length=1, max_length=400)]
+#: Where a model fails or was not tried, in words of its author.
+Limitations = Annotated[list[Sentence], Field(max_length=12)]
 
 
 class Strict(BaseModel):
@@ -123,6 +126,7 @@ class Header(Strict):
     licence: str = ""
     citation: str = ""
     intended_use: str = "Research only; not for clinical decisions."
+    limitations: Limitations = []
     created_with: str = ""
 
     @model_validator(mode="after")

@@ -2,9 +2,11 @@ import hashlib
 
 import pytest
 
+from device_cases import header, random_weights
 from hrseg.errors import InputError
 from hrseg.labels import Label
 from hrseg.model_card import model_card
+from hrseg.model_file import save_model
 from hrseg.structures import label
 from model_helpers import tiny_file
 
@@ -51,12 +53,16 @@ def row(card, first):
 
 def test_the_card_says_what_the_file_holds(path):
     card = model_card(path, recipe="../tiny.yaml")
-    assert card.startswith("# tiny\n\nLiver and spine. Segments liver and spine in CT volumes.\n")
-    assert "Research only; not a medical device." in card
+    assert card.startswith("# tiny\n\nLiver and spine. **Research only; not a medical device.**\n")
+    assert row(card, "takes")[1] == "CT volumes"
+    assert row(card, "finds")[1] == "liver and spine"
+    assert row(card, "gives")[1] == "a label map on the image's own voxels"
+    assert row(card, "to use it")[1] == "`hrseg segment IMAGE --model tiny -o labels.nii.gz`"
     assert row(card, "voxel size")[1] == "the image's own"
+    assert row(card, "grey values")[1] == "0 to 100 HU, what lies outside is clipped"
     assert (
         row(card, "training")[1]
-        == "profile `cpu`, 1,200 steps, seed 7; the weights with the best validation Dice, 0.900"
+        == "profile `cpu`, 1,200 steps, seed 7; kept: the weights with the best Dice on the validation cases, 0.900"
     )
     assert row(card, "recipe")[1] == "[tiny.yaml](../tiny.yaml)"
     assert hashlib.sha256(path.read_bytes()).hexdigest() in row(card, "file")[1]
@@ -66,9 +72,9 @@ def test_the_card_says_what_the_file_holds(path):
     # Without metrics of single cases, what the header records.
     assert row(card, "liver") == ["liver", "0.900", "–"]
     assert row(card, "mean") == ["mean", "0.750", "3.00"]
-    assert "- Weakest label: spine (Dice 0.600)." in card
+    assert "- The weakest label is spine (mean Dice 0.600)." in card
     assert "- 2 test cases are few" in card
-    assert "- Trained with the short, narrow profile `cpu`" in card
+    assert "- Trained with the profile `cpu`, not `full`" in card
 
 
 def test_the_number_of_parameters(path):
@@ -84,13 +90,54 @@ def test_metrics_of_single_cases(path):
     assert row(card, "liver")[:2] == ["liver", "0.900 ± 0.141"]
     assert row(card, "mean")[:2] == ["mean", "0.750 ± 0.141"]
     assert "95 % interval: 0.650 … 0.850; worst case 0.650, best 0.850. Peak memory 31 MiB" in card
-    assert "Missed altogether" not in card
+    assert "were missed altogether" not in card
+    assert "HD95: 95 % of either surface is nearer to the other than this." in card
+    assert "Instance AP50" not in card
 
 
 def test_structures_that_were_missed(path):
     content = metrics((0.8, 0.7), (1.0, 0.5))
     content["cases"][0]["labels"]["spine"]["hd95_mm"] = None
-    assert "- Missed altogether, or marked where there is none: 1 of 4 structures." in model_card(path, content)
+    expected = "- In the test 1 of 4 structures were missed altogether, or marked where there is none."
+    assert expected in model_card(path, content)
+
+
+def limitations(card):
+    """The list, without the last one, which every card has."""
+    text = card.split("## Limitations\n\n")[1].split("\n\n")[0]
+    *found, last = text.split("\n")
+    assert last.startswith("- It does not notice images of another kind")
+    return found
+
+
+def test_the_authors_limitations_come_first(tmp_path):
+    written = ["Balls below 3 mm are missed.", "Cubes were not tried."]
+    training = {"profile": "full", "data": TRAINING["data"]}
+    spacing = {"orientation": "LPS", "spacing": [1, 1, 1], "intensity": {"kind": "zscore"}}
+    path = tiny_file(tmp_path / "a.safetensors", limitations=written, training=training, preprocessing=spacing)
+    assert limitations(model_card(path)) == [
+        "- Balls below 3 mm are missed.",
+        "- Cubes were not tried.",
+        '- Trained and tested on "Balls" alone; how well it does on other images is not known.',
+        "- Images are resampled to voxels of 1 x 1 x 1 mm: what is smaller is not seen.",
+    ]
+
+
+@pytest.mark.parametrize(("profile", "told"), [("small", True), ("full", False), ("", False)])
+def test_profiles_other_than_full(tmp_path, profile, told):
+    card = model_card(tiny_file(tmp_path / "a.safetensors", training={"profile": profile}))
+    assert (f"- Trained with the profile `{profile}`, not `full`" in card) == told
+
+
+def test_what_methods_can_do_besides(tmp_path):
+    cards = {}
+    for method in ("oss_net", "sasr", "crop_cascade"):
+        made = header(method)
+        save_model(tmp_path / "a.safetensors", made, random_weights(made))
+        cards[method] = model_card(tmp_path / "a.safetensors")
+    assert row(cards["oss_net"], "gives")[1] == "a label map on the image's own voxels, or any others"
+    assert row(cards["sasr"], "gives")[1] == "a label map on the image's own voxels, or finer ones"
+    assert row(cards["crop_cascade"], "takes")[1] == "CT volumes, and boxes drawn around objects if wanted"
 
 
 def test_metrics_of_another_training_are_refused(path):
@@ -119,5 +166,6 @@ def test_pictures_have_pixels(tmp_path):
     training = {"metrics": {"test": {"dice": 0.5, "hd95_mm": 2.0, "cases": 1, "by_label": {"liver": {"dice": 0.5}}}}}
     colors = {"dimension": 2, "channels": ["red", "green", "blue"], "training": training}
     card = model_card(tiny_file(tmp_path / "tiny.safetensors", **colors))
-    assert "in colour images." in card
+    assert row(card, "takes")[1] == "colour or grey images"
+    assert "- It knows sizes in pixels, not in millimetres" in card
     assert "| label | Dice | HD95 (pixels) |" in card

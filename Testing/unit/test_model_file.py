@@ -56,6 +56,14 @@ def refusal(path: Path) -> str:
 # ---- round trips ----
 
 
+def test_files_from_before_limitations(file: Path) -> None:
+    """The header once had no such key; the format is the same."""
+    assert load_header(edited(file, lambda header: header.pop("limitations"))).limitations == []
+    assert load_header(edited(file, lambda header: header.update(limitations=["None."]))).limitations == ["None."]
+    assert "limitations" in refusal(edited(file, lambda header: header.update(limitations="none")))
+    assert "limitations.0" in refusal(edited(file, lambda header: header.update(limitations=["x" * 401])))
+
+
 def test_single_precision_round_trip(tmp_path: Path) -> None:
     model = tiny_model(title="A tiny model", citation="Ä. Müller")
     save_model(tmp_path / "a.safetensors", model.header, model.network, half=False)

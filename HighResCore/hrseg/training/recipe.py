@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from hrseg.errors import InputError
 from hrseg.labels import Label
 from hrseg.methods import method_class
-from hrseg.model_file import Header, Preprocessing, Provenance, Strict, first_problem
+from hrseg.model_file import Header, Limitations, Preprocessing, Provenance, Strict, first_problem
 from hrseg.structures import label as structure_label
 
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -69,6 +69,7 @@ class Recipe(Strict):
     licence: str = ""
     citation: str = ""
     intended_use: str = "Research only; not for clinical decisions."
+    limitations: Limitations = []
 
     def header(self, provenance: Provenance) -> Header:
         """The header of the model that this recipe makes."""

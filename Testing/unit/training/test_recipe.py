@@ -75,3 +75,11 @@ def test_files_that_are_no_recipes(tmp_path, text, message):
 def test_a_missing_recipe(tmp_path):
     with pytest.raises(InputError, match="Cannot read the recipe"):
         read_recipe(tmp_path / "none.yaml", "cpu")
+
+
+def test_limitations_reach_the_model(tmp_path):
+    content = {**recipe_content(), "limitations": ["Cubes were not tried."]}
+    assert read_recipe(write(tmp_path, content), "cpu").header(Provenance()).limitations == ["Cubes were not tried."]
+    assert read_recipe(write(tmp_path, recipe_content()), "cpu").header(Provenance()).limitations == []
+    with pytest.raises(InputError, match=r"limitations.0: String should have at least 1 character"):
+        read_recipe(write(tmp_path, {**content, "limitations": [""]}), "cpu")
