@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fuzz results bench setup clean
+.PHONY: demo test lint coverage fuzz results bench setup clean
 
 demo: .venv/ready
 	$(BIN)/hrseg demo --output demo
@@ -14,6 +14,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Lines that no test runs, of the core and of what the Slicer modules share.
+coverage: .venv/ready
+	$(BIN)/pytest --cov=hrseg --cov=HighResSegmentationLib --cov-report=term-missing:skip-covered
 
 # New examples for the readers of files, models and messages, for some minutes; failures are printed with their seed.
 fuzz: .venv/ready

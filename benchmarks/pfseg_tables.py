@@ -39,11 +39,14 @@ HELPERS: dict[str, tuple[dict[str, float], bool]] = {
 }
 
 
-def row_recipe(name: str, row: str, profile: str, steps: int | None = None) -> Recipe:
-    """The recipe of a row, for fewer steps if given."""
+def row_recipe(name: str, row: str, profile: str, steps: int | None = None, spacing: float | None = None) -> Recipe:
+    """The recipe of a row, with other steps and another spacing in mm if given."""
     fewer = {"steps": steps, "validation_every": max(1, steps // 4)} if steps else {}
     pfseg = read_recipe(RECIPES / f"{name}-pfseg.yaml", profile)
     pfseg = pfseg.model_copy(update={"training": {**pfseg.training, **fewer}})
+    if spacing:
+        grid = pfseg.preprocessing.model_copy(update={"spacing": (spacing,) * 3})
+        pfseg = pfseg.model_copy(update={"preprocessing": grid})
     if row in HELPERS:
         helpers, guided = HELPERS[row]
         network = pfseg.network if guided else {**pfseg.network, "guidance_widths": []}
@@ -71,9 +74,8 @@ def trained(recipe: Recipe, path: Path, data: DataList, options: TrainingOptions
     return load_model(path)
 
 
-def run_row(name: str, row: str, folder: Path, data: DataList, options: TrainingOptions, steps: int | None) -> None:
+def run_row(recipe: Recipe, row: str, folder: Path, data: DataList, options: TrainingOptions) -> None:
     """Trains a row if there is no model of it, and scores it if there are no scores."""
-    recipe = row_recipe(name, "windows" if row == "whole" else row, options.profile, steps)
     scores = folder / f"{row}-{options.seed}"
     if (scores / "metrics.json").exists():
         return
@@ -110,6 +112,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--profile", default="cpu")
     parser.add_argument("--steps", type=int, help="steps of every row, instead of the profile's")
+    parser.add_argument("--spacing", type=float, help="of the fine grid in mm, instead of the recipe's")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads:
@@ -118,7 +121,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     options = TrainingOptions(profile=arguments.profile, accelerator="cpu", seed=arguments.seed)
     for row in arguments.rows:
-        run_row(arguments.name, row, folder, read_data_list(arguments.data), options, arguments.steps)
+        trained_as = "windows" if row == "whole" else row
+        recipe = row_recipe(arguments.name, trained_as, arguments.profile, arguments.steps, arguments.spacing)
+        run_row(recipe, row, folder, read_data_list(arguments.data), options)
     print_table(folder)
 
 

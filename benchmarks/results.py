@@ -1,4 +1,4 @@
-r"""The tables of docs/results.md from stored metrics of single cases.
+r"""The tables of docs/ and README.md from stored metrics of single cases.
 
     python benchmarks/results.py import nuclei/cascade-64-0-cascade runs/tables/nuclei/cascade-64-0-cascade/metrics.json
     python benchmarks/results.py render     # writes each table between its markers
@@ -110,8 +110,9 @@ def write_cards(docs: Path, models: Path) -> list[Path]:
 
 
 def documents(docs: Path) -> list[Path]:
-    """Those with tables."""
-    return [path for path in sorted(docs.rglob("*.md")) if _MARKED.search(path.read_text(encoding="utf-8"))]
+    """Those with tables, below the folder and beside it."""
+    pages = [*sorted(docs.parent.glob("*.md")), *sorted(docs.rglob("*.md"))]
+    return [path for path in pages if _MARKED.search(path.read_text(encoding="utf-8"))]
 
 
 def run(arguments: argparse.Namespace) -> int:

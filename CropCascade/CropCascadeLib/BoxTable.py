@@ -125,7 +125,7 @@ class BoxTable(VTKObservationMixin):
         self._table.setItem(row, _SIZE, size)
         for column, icon, tip, slot in (
             (_VISIBLE, "Visible", _("Show or hide the box."), self._toggle),
-            (_JUMP, "Jump", _("Centre the slice views on the box."), self._jump),
+            (_JUMP, "Jump", _("Center the slice views on the box."), self._jump),
             (_DELETE, "Delete", _("Delete the box."), self._delete),
         ):
             self._table.setCellWidget(row, column, self._button(icon, tip, partial(slot, identifier)))

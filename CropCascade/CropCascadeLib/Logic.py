@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
@@ -176,12 +176,14 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
 
 def _asked(client: WorkerClient, volumeID: str, settings: Settings, roiIDs: Sequence[str]) -> dict[str, Any]:
     """What requests about a segmentation have besides."""
+    from CropCascadeLib.Proposals import untouched
     from HighResSegmentationLib.Boxes import boxFromRoi
     from hrseg.worker.messages import BoxEntry
 
-    volume = nodeOf(volumeID)
+    volume, rois = nodeOf(volumeID), [nodeOf(roiID) for roiID in roiIDs]
+    boxes = [replace(boxFromRoi(roi, volume), proposed=untouched(roi)) for roi in rois]
     return {
-        "boxes": tuple(BoxEntry.of(boxFromRoi(nodeOf(roiID), volume)) for roiID in roiIDs),
+        "boxes": tuple(map(BoxEntry.of, boxes)),
         "propose": settings.addProposals or not roiIDs,
         "instances": settings.instances,
         **imageFields(client, volume, settings),

@@ -113,7 +113,7 @@ class Jobs:
         if self._client is not None and self._current is not None and not self._current.background:
             self._client.cancel()
         for job in waiting:
-            self._fail(job, Cancelled(_("Cancelled before it had started.")))
+            self._fail(job, Cancelled(_("Canceled before it had started.")))
 
     def wait(self, tick: Callable[[], None] = lambda: None) -> None:
         """Polls until nothing is left to do, for scripts and tests; ``tick`` may keep a window alive."""
@@ -129,7 +129,7 @@ class Jobs:
 
     def sceneClosed(self) -> None:
         """Drops everything, for the nodes that it belongs to are gone."""
-        self.drop(_("The scene was closed, so the run was cancelled."))
+        self.drop(_("The scene was closed, so the run was canceled."))
 
     def drop(self, reason: str) -> None:
         """Stops all there is to do. Whoever waits is told now, as Cancelled, and never again."""

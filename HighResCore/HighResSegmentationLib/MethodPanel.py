@@ -15,7 +15,9 @@ from HighResSegmentationLib.DevicePanel import DevicePanel
 from HighResSegmentationLib.ForecastPanel import ForecastPanel
 from HighResSegmentationLib.Jobs import OnFailed
 from HighResSegmentationLib.ModelPanel import ModelPanel
+from HighResSegmentationLib.Models import defaultModel
 from HighResSegmentationLib.RunPanel import RunPanel
+from HighResSegmentationLib.Settings import readSetting, writeSetting
 from hrseg.errors import HrsegError
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class MethodPanel(VTKObservationMixin):
         self.parameters: Any = None
         self._guiTag: Any = None
         self._entered = False
+        #: The model that was chosen before there was a volume, until the user chooses one.
+        self._preliminary = ""
         self._openSetup = openSetup
         root.setMRMLScene(slicer.mrmlScene)
         self.models = ModelPanel(self.ui.modelHolder, listModels, self._modelChosen)
@@ -100,9 +104,7 @@ class MethodPanel(VTKObservationMixin):
         if self.parameters.inputVolume is None:
             self.parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         if not self.parameters.model:
-            usable = [entry for entry in self.models.entries if not entry.problem]
-            if usable:
-                self._modelChosen(usable[0].name)
+            self._chooseDefault()
         self.forecast.askDevices()
 
     def exit(self) -> None:
@@ -144,6 +146,8 @@ class MethodPanel(VTKObservationMixin):
         p = self.parameters
         if p is None:
             return
+        if self._preliminary and p.model == self._preliminary and p.inputVolume is not None:
+            self._chooseDefault()
         self.models.choose(p.model)
         self.devices.choose(p.device)
         self.showChoices()
@@ -159,7 +163,20 @@ class MethodPanel(VTKObservationMixin):
             return _("Choose a model.")
         return entry.problem
 
+    def _chooseDefault(self) -> None:
+        volume = self.parameters.inputVolume
+        entry = defaultModel(self.models.entries, volume, readSetting(self._lastModelKey))
+        if entry is not None:
+            self._modelChosen(entry.name)
+            self._preliminary = entry.name if volume is None else ""
+
+    @property
+    def _lastModelKey(self) -> str:
+        """Under which the settings hold the model that this panel ran last."""
+        return f"{type(self).__name__}/LastModel"
+
     def _modelChosen(self, name: str) -> None:
+        self._preliminary = ""
         self.parameters.model = name
         self.modelChosen()
 
@@ -172,6 +189,7 @@ class MethodPanel(VTKObservationMixin):
         """Starts a run that the user waits for; ``start`` may raise a HrsegError."""
         self.leave()
         self.forecast.stop()
+        writeSetting(self._lastModelKey, self.parameters.model)
         self.run.started(text)
         try:
             start()

@@ -36,7 +36,7 @@ class ModelPanel:
         self.comboBox.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         self.detailsLabel.wordWrap = True
         self.detailsLabel.toolTip = _(
-            "What the model finds, how well it did on images that it had never seen, licence."
+            "What the model finds, how well it did on images that it had never seen, license."
         )
         layout.addWidget(self.comboBox)
         layout.addWidget(self.detailsLabel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,30 @@ def listModels(method: str | Collection[str] | None = None) -> list[ModelEntry]:
     entries = map(_entry, stored_models())
     chosen = [entry for entry in entries if entry.problem or methods is None or entry.method in methods]
     return sorted(chosen, key=lambda entry: (bool(entry.problem), entry.title))
+
+
+def defaultModel(entries: Sequence[ModelEntry], volumeNode: Any, lastUsed: str = "") -> ModelEntry | None:
+    """The model to begin with: the one last used, else the first that fits the volume best, else the first.
+
+    Args:
+        entries: those to choose from; what cannot be used is passed over.
+        volumeNode: to be segmented; None if there is none yet.
+        lastUsed: name of the model of the last run; "" if there was none.
+    """
+    usable = [entry for entry in entries if not entry.problem]
+    known = [entry for entry in usable if entry.name == lastUsed]
+    return max(known or usable, key=lambda entry: _fit(entry, volumeNode), default=None)
+
+
+def _fit(entry: ModelEntry, volumeNode: Any) -> int:
+    """A volume for a picture is worse than gray for color."""
+    image = None if volumeNode is None else volumeNode.GetImageData()
+    if image is None:
+        return 0
+    dimension = 2 if image.GetDimensions()[2] == 1 else 3
+    # A fourth component is the opacity of a color.
+    channels = min(3, image.GetNumberOfScalarComponents())
+    return 2 * (entry.dimension == dimension) + (len(entry.channels) == channels)
 
 
 def _entry(model: StoredModel) -> ModelEntry:

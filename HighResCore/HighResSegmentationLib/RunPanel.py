@@ -127,13 +127,13 @@ class RunPanel:
     def cleanup(self) -> None:
         """Stops what the panel has started, as nobody is left to be told, and polling."""
         if self._running:
-            self._jobs.drop(_("The module was closed, so the run was cancelled."))
+            self._jobs.drop(_("The module was closed, so the run was canceled."))
         self._timer.stop()
 
     def _clicked(self) -> None:
         if self._running:
             self.applyButton.enabled = False
-            self._show(_("Cancelling ..."))
+            self._show(_("Canceling ..."))
             self._jobs.cancel()
         elif not self._reason:
             self._onApply()

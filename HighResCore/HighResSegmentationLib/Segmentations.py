@@ -210,7 +210,7 @@ def provenance(result: Mapping[str, Any], volumeNode: Any) -> dict[str, str]:
         "Model": model.get("title") or model.get("name"),
         "ModelVersion": model.get("sha256"),
         "Method": model.get("method"),
-        "Licence": model.get("licence"),
+        "License": model.get("licence"),
         "Citation": model.get("citation"),
         "Device": result.get("device"),
         "Seconds": None if seconds is None else f"{seconds:.1f}",

@@ -70,7 +70,7 @@ def checkVolume(volumeNode: Any) -> None:
     colored = components == 3 or (components == 4 and _isRgba(volumeNode))
     if components != 1 and not colored:
         text = _(
-            'The volume "{name}" has {count} values per voxel; grey (1) and colour (3) images can be segmented. '
+            'The volume "{name}" has {count} values per voxel; gray (1) and color (3) images can be segmented. '
             "Extract one of them as a volume."
         )
         raise InputError(text.format(name=name, count=components))

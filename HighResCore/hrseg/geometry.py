@@ -212,7 +212,7 @@ class Grid:
         """
         wanted = np.broadcast_to(np.asarray(spacing, dtype=float), (3,))
         if not (np.isfinite(wanted).all() and (wanted > _NEAR).all()):
-            raise InputError(f"The spacing {short(np.asarray(spacing).tolist())} must be positive millimetres.")
+            raise InputError(f"The spacing {short(np.asarray(spacing).tolist())} must be positive millimeters.")
         return self.resized(np.maximum(1, np.rint(np.multiply(self.shape, self.spacing) / wanted)).astype(int).tolist())
 
     def finer(self, factor: int | Sequence[int]) -> Grid:

@@ -105,7 +105,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     image = read_image(path)
     values = image.array[0]
     if image.channels > 1 and not (image.array == values).all():
-        raise InputError(f'The label map "{path}" is a colour image of {image.channels} channels; save it as grey.')
+        raise InputError(f'The label map "{path}" is a color image of {image.channels} channels; save it as gray.')
     if values.dtype.kind == "f":
         image.check_finite()
         if not (values == np.rint(values)).all():
@@ -128,7 +128,7 @@ def image_from_itk(itk: sitk.Image, name: str = "") -> Image:
     if components in (2, 4):
         array = array[:-1]
     if array.shape[0] not in (1, 3):
-        raise InputError(f'The image "{name}" has {components} channels; grey (1) and colour (3) images can be used.')
+        raise InputError(f'The image "{name}" has {components} channels; gray (1) and color (3) images can be used.')
     return Image(np.ascontiguousarray(array), _grid_of_itk(itk), name)
 
 

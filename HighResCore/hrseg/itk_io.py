@@ -48,7 +48,7 @@ def read_itk(path: Path) -> sitk.Image:
             ) from error
         if "Unknown PixelType" in str(error):
             raise InputError(
-                f'The pixels of "{path}" are of a kind that cannot be read, such as grey with alpha; '
+                f'The pixels of "{path}" are of a kind that cannot be read, such as gray with alpha; '
                 "save it without alpha."
             ) from error
         raise InputError(f'Cannot read "{path}": it is not a complete image of the type that its name says.') from error

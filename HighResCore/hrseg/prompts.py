@@ -41,6 +41,7 @@ class RegionBox:
         size: full side lengths in mm along its own axes.
         axes: 3x3, its axes in RAS as columns of unit length.
         name: for messages and results.
+        proposed: a model has proposed it, and nobody has edited it since.
 
     Raises:
         InputError: numbers that are not finite or immense, a side that is not positive, or axes that are not at right
@@ -51,6 +52,7 @@ class RegionBox:
     size: Floats
     axes: Floats
     name: str = "box"
+    proposed: bool = False
 
     def __post_init__(self) -> None:
         for key, shape in (("center", (3,)), ("size", (3,)), ("axes", (3, 3))):

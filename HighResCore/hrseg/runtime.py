@@ -94,7 +94,7 @@ class Run:
     def check_cancelled(self) -> None:
         """Raises Cancelled once ``cancel`` is set."""
         if self.cancel.is_set():
-            raise Cancelled("Cancelled; nothing was written.")
+            raise Cancelled("Canceled; nothing was written.")
 
     def budget_on(self, device: torch.device, held: int = 0) -> int:
         """Bytes that the job may still use on a device, where it holds some already."""

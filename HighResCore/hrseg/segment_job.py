@@ -136,7 +136,7 @@ class Job:
         if self.guidance_center and not method.takes_guidance:
             raise InputError(
                 f'The method "{method.name}" of the model "{method.model.header.name}" uses no guidance crop; '
-                "use a PFSeg model, or leave the guidance centre out."
+                "use a PFSeg model, or leave the guidance center out."
             )
 
 

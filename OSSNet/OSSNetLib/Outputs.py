@@ -25,7 +25,7 @@ def labelVolume(result: Result, array: NDArray, volumeNode: Any, name: str) -> A
     """A label map volume of (K, J, I), with a colour table of the labels' names and colours."""
     scene = volumeNode.GetScene()
     node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name))
-    colors = colorTable(result, scene, _("{name} colours").format(name=node.GetName()))
+    colors = colorTable(result, scene, _("{name} colors").format(name=node.GetName()))
     placeBeside(node, volumeNode)
     setLabels(node, array, np.asarray(result["affine"]))
     node.CreateDefaultDisplayNodes()

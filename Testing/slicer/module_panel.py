@@ -15,6 +15,7 @@ import qt_env
 from fake_worker import FakeClient
 from slicer_env import slicer
 
+from HighResSegmentationLib import Settings
 from HighResSegmentationLib.Jobs import Jobs
 
 qt = panel_env.qt
@@ -29,6 +30,7 @@ def shown_module(
     """A module's widget as Slicer shows it, with a worker that says what the test says; its slots raise nothing."""
     jobs = Jobs(lambda: client)  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(logic_module, "sharedJobs", lambda: jobs)
+    monkeypatch.setattr(Settings, "_memory", {})
     qt_env.errors.clear()
     host = panel_env.window()
     widget = widget_class(host)

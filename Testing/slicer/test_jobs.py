@@ -134,7 +134,7 @@ def test_cancel_asks_the_worker_and_waits_for_its_answer(jobs: Jobs, client: Fak
     jobs.cancel()
     assert client.cancelled == 1
     assert jobs.busy
-    client.fail("cancelled", "Cancelled.")
+    client.fail("cancelled", "Canceled.")
     jobs.poll()
     assert not jobs.busy
     assert told.results == []

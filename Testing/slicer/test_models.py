@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import vtk
 
-from HighResSegmentationLib.Models import ModelEntry, listModels
+from HighResSegmentationLib.Models import ModelEntry, defaultModel, listModels
 from hrseg.model_header import METADATA_KEY
 from model_helpers import tiny_file
 
@@ -64,3 +66,48 @@ def test_files_that_cannot_be_read_come_last_and_say_why(folder: Path) -> None:
     assert incomplete.name == "b-incomplete"
     assert "'channels'" in incomplete.problem
     assert str(folder / "b.safetensors") in incomplete.problem
+
+
+class Volume:
+    """What a volume node says of its voxels."""
+
+    def __init__(self, shape: tuple[int, int, int], components: int) -> None:
+        self._image = vtk.vtkImageData()
+        self._image.SetDimensions(*shape)
+        self._image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, components)
+
+    def GetImageData(self) -> Any:  # noqa: N802
+        return self._image
+
+
+def of(name: str, dimension: int, *channels: str, problem: str = "") -> ModelEntry:
+    return ModelEntry(Path(name), name, name, dimension=dimension, channels=channels, problem=problem)
+
+
+RGB = ("red", "green", "blue")
+MODELS = [of("damaged", 3, "CT", problem="junk"), of("polyps", 2, *RGB), of("xray", 2, "gray"), of("ct", 3, "CT")]
+
+
+@pytest.mark.parametrize(
+    ("volume", "name"),
+    [
+        (Volume((4, 5, 6), 1), "ct"),
+        (Volume((4, 5, 1), 3), "polyps"),
+        (Volume((4, 5, 1), 4), "polyps"),
+        (Volume((4, 5, 1), 1), "xray"),
+        (None, "polyps"),
+    ],
+)
+def test_the_model_to_begin_with_fits_the_volume(volume: Any, name: str) -> None:
+    chosen = defaultModel(MODELS, volume)
+    assert chosen is not None
+    assert chosen.name == name
+
+
+def test_the_model_of_the_last_run_comes_first() -> None:
+    volume = Volume((4, 5, 6), 1)
+    assert defaultModel(MODELS, volume, "xray") is MODELS[2]
+    # One that is gone, or cannot be used any more.
+    for name in ("other", "damaged"):
+        assert defaultModel(MODELS, volume, name) is MODELS[3]
+    assert defaultModel(MODELS[:1], volume) is None

@@ -28,6 +28,7 @@ from studio import ROOT, Studio, slicer
 
 from HighResSegmentationLib.SampleData import makePhantomCT
 from HighResSegmentationLib.Segmentations import segmentationFromResult
+from hrseg.data_list import read_data_list
 from hrseg.image import read_label_map
 from hrseg.phantom.torso import LABELS
 
@@ -174,7 +175,9 @@ def own_model(model: str) -> None:
         folder = Path(name)
         run = partial(hrseg, folder=folder)
         run("phantom", "scans", "--cases", "12", "--size", "64", "64", "48", "--spacing", "4", "4", "4", "--seed", "5")
-        recipe, data, file = str(ROOT / "docs/tutorials/own_model.yaml"), "scans/datalist.json", f"{model}.safetensors"
+        recipe, data, file = str(ROOT / "docs/tutorials/own_model.yaml"), "datalist.json", f"{model}.safetensors"
+        names = "1=liver,2=liver lesion,3=kidneys,4=spine,5=vessels"
+        run("data-list", "scans", "--labels", names, "--output", data)
         run("train", recipe, "--data", data, "--output", file, "--profile", "cpu")
         run("evaluate", "--model", file, "--data", data, "--output", "results", "--record")
         shutil.copyfile(folder / f"{model}.training/curves.png", PICTURES / "own_model-2.png")
@@ -186,8 +189,9 @@ def own_model(model: str) -> None:
 def in_the_panel(folder: Path, model: str) -> None:
     """A scan and its label map; then the model in the panel, and what it makes of a test case."""
     views = [studio.slice_view(name, 2) for name in ("Red", "Yellow")]
-    volume = loaded(folder / "scans/images/case_011.nii.gz")
-    truth = drawn(folder / "scans/labels/case_011.nii.gz", volume)
+    case = read_data_list(folder / "datalist.json").cases("test")[-1]
+    volume = loaded(case.image)
+    truth = drawn(case.label, volume)
     truth.GetDisplayNode().AddViewNodeID(views[1].node.GetID())
     for view in views:
         view.show(volume)

@@ -152,7 +152,7 @@ def test_finer_needs_a_whole_factor(factor: float) -> None:
 
 @pytest.mark.parametrize("spacing", [0.0, -1.0, np.nan, np.inf])
 def test_impossible_spacing_is_refused(spacing: float) -> None:
-    with pytest.raises(InputError, match="positive millimetres"):
+    with pytest.raises(InputError, match="positive millimeters"):
         grid("plain").with_spacing(spacing)
 
 

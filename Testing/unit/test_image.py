@@ -161,7 +161,7 @@ def test_label_map_in_colour(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, grey[0], strict=True)
     grey[2, 0, 0, 0] += 1
     write_image(tmp_path / "colour.nrrd", grey, grid())
-    with pytest.raises(InputError, match="colour image of 3 channels"):
+    with pytest.raises(InputError, match="color image of 3 channels"):
         read_label_map(tmp_path / "colour.nrrd")
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from hrseg.cli.console import console
+from hrseg.cli.data_list import data_list
 from hrseg.cli.demo import demo
 from hrseg.cli.evaluate import compare, evaluate
 from hrseg.cli.models import models
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.add_typer(models, name="models")
-for command in (train, evaluate, compare, phantom, demo):
+for command in (data_list, train, evaluate, compare, phantom, demo):
     app.command()(command)
 
 

@@ -164,7 +164,7 @@ def _center(text: str | None) -> tuple[float, float, float] | None:
     try:
         right, anterior, superior = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f'The guidance centre "{text}" must be three numbers of mm, such as 12.5,-30,41.') from None
+        raise InputError(f'The guidance center "{text}" must be three numbers of mm, such as 12.5,-30,41.') from None
     return right, anterior, superior
 
 
@@ -177,7 +177,7 @@ def _show(content: dict[str, Any], path: Path) -> None:
     output.print(table)
     if "guidance" in content:
         center, size = ([f"{n:.1f}" for n in content["guidance"][key]] for key in ("center", "size"))
-        output.print(f"Guidance crop: centre {','.join(center)} (R,A,S), {' x '.join(size)} mm")
+        output.print(f"Guidance crop: center {','.join(center)} (R,A,S), {' x '.join(size)} mm")
     if "boxes" in content:
         output.print(f"Boxes: {len(content['boxes'])}")
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in content["seconds"].items())

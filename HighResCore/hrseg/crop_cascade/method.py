@@ -129,7 +129,8 @@ class CropCascade(Method):
 
     def _drawn(self, image: Image, prepared: Prepared, options: Options, run: Run) -> list[ObjectBox]:
         objects = []
-        for box in options.boxes:
+        # What is split, proposals that nobody has edited, comes last.
+        for box in sorted(options.boxes, key=lambda box: bool(self._settings.split) and box.proposed):
             _, notice = box.voxels(image.grid)
             if notice:
                 run.notice(notice)
@@ -238,7 +239,7 @@ class CropCascade(Method):
             labels = assembly.labels()
             instances = instances_of(labels, image.grid, boxes) if options.instances else None
             if instances is not None and self._settings.split:
-                drawn = [entry.drawn for entry in objects if entry.drawn]
+                drawn = [entry.drawn for entry in objects if entry.drawn and not entry.drawn.proposed]
                 boxes = drawn + split_instances(instances, image.grid, len(drawn), self._settings.split)
         probability = assembly.probability()
         return result_of(labels, image.grid, header, run, device, probability, boxes=boxes, instances=instances)

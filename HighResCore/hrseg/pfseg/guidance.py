@@ -67,7 +67,7 @@ def check_inside(center: Sequence[float], image: Image) -> None:
     index = image.grid.to_index(np.asarray(center, dtype=float))
     if not np.isfinite(index).all() or ((index < -0.5) | (index > np.asarray(image.grid.shape) - 0.5)).any():
         raise InputError(
-            f'The guidance centre {list(center)} (R, A, S in mm) lies outside the image "{image.name}"; '
+            f'The guidance center {list(center)} (R, A, S in mm) lies outside the image "{image.name}"; '
             "choose a point inside."
         )
 

@@ -144,9 +144,9 @@ class PFSeg(Method):
         if options.guidance_center is None:
             return
         if options.resolution == "fine":
-            raise InputError("A result finer than the image has no guidance crop; leave the guidance centre out.")
+            raise InputError("A result finer than the image has no guidance crop; leave the guidance center out.")
         if not self._network.guidance_widths:
-            raise InputError(f'The model "{name}" uses no guidance crop; leave the guidance centre out.')
+            raise InputError(f'The model "{name}" uses no guidance crop; leave the guidance center out.')
 
     def _header(self, options: Options) -> Header:
         """The header; for ``fine`` its spacing is that of the low resolution."""

@@ -272,7 +272,7 @@ class WorkerClient:
 
 
 def _cancelled(job: int) -> Failed:
-    return Failed(job, "cancelled", "Cancelled; nothing was changed.")
+    return Failed(job, "cancelled", "Canceled; nothing was changed.")
 
 
 def _hung(job: int, seconds: float) -> Failed:

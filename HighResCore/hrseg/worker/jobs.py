@@ -222,7 +222,7 @@ def leave_a_core() -> None:
 
 
 def _options(request: SegmentRequest, method: Method) -> Options:
-    boxes = tuple(RegionBox(b.center, b.size, b.axes, b.name) for b in request.boxes)  # type: ignore[arg-type]
+    boxes = tuple(RegionBox(b.center, b.size, b.axes, b.name, b.proposed) for b in request.boxes)  # type: ignore[arg-type]
     kinds = get_type_hints(Options)
     known = {name: checked(value, kinds.get(name, Any), f"options.{name}") for name, value in request.options.items()}
     try:

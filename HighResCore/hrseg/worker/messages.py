@@ -48,11 +48,13 @@ class BoxEntry:
     center: tuple[float, ...]
     size: tuple[float, ...]
     axes: Rows
+    proposed: bool = False
 
     @classmethod
     def of(cls, box: RegionBox) -> BoxEntry:
         """The entry of a box."""
-        return cls(box.name, tuple(box.center.tolist()), tuple(box.size.tolist()), tuple(map(tuple, box.axes.tolist())))
+        axes = tuple(map(tuple, box.axes.tolist()))
+        return cls(box.name, tuple(box.center.tolist()), tuple(box.size.tolist()), axes, box.proposed)
 
 
 @dataclass(frozen=True)

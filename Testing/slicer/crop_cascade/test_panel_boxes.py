@@ -34,6 +34,17 @@ def test_only_ticked_boxes_are_sent(loaded: CropCascadePanel, client: FakeClient
     assert not client.requests[-1].propose
 
 
+def test_the_worker_is_told_which_proposals_nobody_has_edited(loaded: CropCascadePanel, client: FakeClient) -> None:
+    loaded.ui.proposeButton.click()
+    client.end({"boxes": [box("object 1", (8, 8, 8), (6, 4, 2)), box("object 2", (3, 3, 3), (2, 2, 2))]})
+    answer(loaded)
+    loaded.usedBoxes[0].SetCenter(9, 8, 8)
+    loaded.parameters.boxes = [*loaded.usedBoxes, roi("drawn")]
+    loaded.run.applyButton.click()
+    told = {entry.name: entry.proposed for entry in client.requests[-1].boxes}
+    assert told == {"object 1": False, "object 2": True, "drawn": False}
+
+
 def test_boxes_of_other_modules_are_listed_but_not_used(loaded: CropCascadePanel) -> None:
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Crop Volume ROI")
     assert loaded.ui.boxTable.rowCount == 1

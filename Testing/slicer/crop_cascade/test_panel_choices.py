@@ -28,13 +28,32 @@ def test_every_control_says_what_it_does(panel: CropCascadePanel) -> None:
     assert silent_controls(panel.ui.CropCascade) == []
 
 
-def test_the_first_volume_and_model_are_chosen(shown: Any) -> None:
+def test_the_first_volume_and_a_model_that_fits_are_chosen(shown: Any) -> None:
+    # Without a volume it is the first of the list; nobody has chosen it, so it gives way.
+    assert shown.panel.models.entry is shown.panel.models.entries[0]
+    assert shown.panel.models.entry.dimension == 2
     node = volume()
     shown.exit()
     shown.enter()
     assert shown.panel.ui.inputSelector.currentNode() is node
-    assert shown.panel.models.entry is shown.panel.models.entries[0]
+    assert shown.panel.models.entry.dimension == 3
     assert shown.panel.run.applyButton.enabled
+
+
+def test_a_model_that_the_user_has_chosen_stays(shown: Any) -> None:
+    shown.panel._modelChosen("nuclei-crop-cascade")
+    shown.panel.parameters.inputVolume = volume()
+    assert shown.panel.models.entry.name == "nuclei-crop-cascade"
+
+
+def test_the_model_of_the_last_run_is_chosen_again(loaded: CropCascadePanel, scene: Any, client: FakeClient) -> None:
+    loaded._modelChosen("nuclei-crop-cascade")
+    loaded.run.applyButton.click()
+    client.fail("cancelled", "Canceled.")
+    answer(loaded)
+    scene.Clear(0)
+    assert loaded.models.entry is not None
+    assert loaded.models.entry.name == "nuclei-crop-cascade"
 
 
 def test_the_model_says_what_it_is(panel: CropCascadePanel) -> None:
@@ -87,7 +106,7 @@ def test_options_go_to_the_worker(loaded: CropCascadePanel, client: FakeClient) 
     assert request.inference == {"context": 0.3, "merge": "max"}
     assert request.instances
     assert request.propose
-    client.fail("cancelled", "Cancelled.")
+    client.fail("cancelled", "Canceled.")
     answer(loaded)
     loaded.ui.modelValuesButton.click()
     assert (loaded.parameters.context, loaded.parameters.threshold) == (15.0, 0.4)

@@ -92,9 +92,9 @@ def test_cancel(loaded: CropCascadePanel, client: FakeClient) -> None:
     loaded.run.applyButton.click()
     assert client.cancelled == 1
     assert not loaded.run.applyButton.enabled
-    client.fail("cancelled", "Cancelled; nothing was changed.")
+    client.fail("cancelled", "Canceled; nothing was changed.")
     answer(loaded)
-    assert status(loaded) == "Cancelled; nothing was changed."
+    assert status(loaded) == "Canceled; nothing was changed."
     assert not loaded.run.warningLabel.visible
     assert loaded.run.applyButton.enabled
 
@@ -128,7 +128,7 @@ def test_a_run_goes_on_while_another_module_is_shown(shown: Any, client: FakeCli
 def test_the_timer_polls_while_there_is_something_to_do(loaded: CropCascadePanel, client: FakeClient) -> None:
     loaded.run.applyButton.click()
     assert loaded.run._timer.active
-    client.fail("cancelled", "Cancelled.")
+    client.fail("cancelled", "Canceled.")
     answer(loaded)
     assert not loaded.run._timer.active
 

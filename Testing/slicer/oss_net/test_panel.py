@@ -99,11 +99,11 @@ def test_looking_closer(loaded: OSSNetPanel, client: FakeClient) -> None:
         origin = np.array(request.grid.affine)[:3, 3]
         np.testing.assert_allclose(origin, [3.75 * 0.5, 3.75 * 0.5, 3.75 * 2])
         assert (request.level, request.labels) == (0.3, (2,))
-        client.fail("cancelled", "Cancelled.")
+        client.fail("cancelled", "Canceled.")
         answer(loaded)
     loaded.ui.surfaceButton.click()
     assert isinstance(client.requests[-1], SurfaceRequest)
-    client.fail("cancelled", "Cancelled.")
+    client.fail("cancelled", "Canceled.")
     answer(loaded)
     picture(loaded, "oss-closer")
 

@@ -56,7 +56,7 @@ def test_choices_go_to_the_worker(loaded: SRSegmentationPanel, client: FakeClien
     assert Path(request.model).name == "sasr.safetensors"
     assert request.options == {"resolution": "fine", "super_resolved": True}
     assert request.lesions
-    client.fail("cancelled", "Cancelled.")
+    client.fail("cancelled", "Canceled.")
     answer(loaded)
 
 

@@ -144,9 +144,9 @@ def test_cancel(loaded: SRSegmentationPanel, client: FakeClient) -> None:
     loaded.run.applyButton.click()
     loaded.run.applyButton.click()
     assert client.cancelled == 1
-    client.fail("cancelled", "Cancelled; nothing was changed.")
+    client.fail("cancelled", "Canceled; nothing was changed.")
     answer(loaded)
-    assert status(loaded) == "Cancelled; nothing was changed."
+    assert status(loaded) == "Canceled; nothing was changed."
     assert loaded.ui.resolutionComboBox.enabled
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,28 @@ def test_instances_are_numbered_like_the_boxes() -> None:
     assert result.instances[0, 18, 18] == 2
     assert np.array_equal(result.instances > 0, array > 0)
     assert segment(cascade(), array).instances is None
+
+
+def test_touching_objects_in_proposals_that_nobody_has_edited() -> None:
+    """As without boxes; what a person has drawn or edited stays one object, and comes first."""
+    j, i = np.indices((96, 128))
+    discs = [np.hypot(j - 40, i - at) < radius for at, radius in ((30, 12), (52, 12), (96, 10))]
+    array = (100 * np.any(discs, axis=0)[None]).astype(np.uint8)
+    pair, single = drawn(array, (0, 22, 12), (1, 58, 70), "pair"), drawn(array, (0, 24, 80), (1, 56, 112), "single")
+    proposal = replace(pair, proposed=True)
+
+    def asked(*boxes: RegionBox, **settings: Any) -> Any:
+        return segment(cascade(coarse=Refuses(), **settings), array, *boxes, propose=False, instances=True)
+
+    split = asked(proposal, single, split=2)
+    assert [box.name for box in split.boxes] == ["single", "object 2", "object 3"]
+    assert split.instances[0, 40, 96] == 1
+    assert {split.instances[0, 40, 30], split.instances[0, 40, 52]} == {2, 3}
+    whole = asked(pair, single, split=2)
+    assert whole.boxes == [pair, single]
+    assert whole.instances[0, 40, 30] == whole.instances[0, 40, 52] == 1
+    # A model that splits nothing keeps the boxes in their order.
+    assert asked(proposal, single).boxes == [proposal, single]
 
 
 def test_probability_is_nothing_outside_every_crop() -> None:

@@ -203,7 +203,7 @@ def test_two_jobs_of_the_same_number(worker: Worker, folder: Path) -> None:
         (1, {"options": {"resolution": "finest"}}, "\"options.resolution\" is 'finest'"),
         (2, {"options": {"spacing": "x" * 9000}}, r"\"options.spacing\" is 'xxx.{1,60}$"),
         (2, {"options": {"spacing": [1, 2]}}, r'"options.spacing" is \[1, 2\]'),
-        (2, {"options": {"spacing": [1e-320] * 3}}, "must be positive millimetres"),
+        (2, {"options": {"spacing": [1e-320] * 3}}, "must be positive millimeters"),
         (2, {"options": {"spacing": [10**400] * 3}}, "is not a float"),
         (1, {"options": {"boxes": []}}, "not known to any method"),
         (

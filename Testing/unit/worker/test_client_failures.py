@@ -166,12 +166,12 @@ def test_no_such_python(temporary: Path) -> None:
 
 
 def test_worker_that_acknowledges_a_cancel_stays(scripted: Make) -> None:
-    client = scripted('begin(); assert hear() == Cancel(id=1); say(Failed(1, "cancelled", "Cancelled.")); hear()')
+    client = scripted('begin(); assert hear() == Cancel(id=1); say(Failed(1, "cancelled", "Canceled.")); hear()')
     client.start()
     pid = client.pid
     client.cancel()
     event, _ = client.end()
-    assert event == Failed(1, "cancelled", "Cancelled; nothing was changed.")
+    assert event == Failed(1, "cancelled", "Canceled; nothing was changed.")
     assert (client.busy, client.warm, client.pid) == (False, True, pid)
 
 
@@ -194,7 +194,7 @@ def test_other_ends_of_a_cancelled_job(scripted: Make, answer: str) -> None:
     client.start()
     client.cancel()
     event, _ = client.end()
-    assert event == Failed(1, "cancelled", "Cancelled; nothing was changed.")
+    assert event == Failed(1, "cancelled", "Canceled; nothing was changed.")
 
 
 def test_cancel_without_a_job(scripted: Make) -> None:
