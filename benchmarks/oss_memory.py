@@ -178,8 +178,10 @@ def main() -> None:
         for name in arguments.networks if arguments.what == "networks" else [""]:
             extra = ["--networks", name] if name else []
             command = [sys.executable, __file__, arguments.what, "--one", "--sizes", str(size), *extra]
-            if subprocess.run(command).returncode:
-                print(f"| {size} | {name} did not fit |", flush=True)
+            code = subprocess.run(command).returncode
+            if code:
+                # Most often for want of memory, which ends a process without a word.
+                print(f"| {size}³ | {name} not measured: exit code {code} |", flush=True)
 
 
 if __name__ == "__main__":

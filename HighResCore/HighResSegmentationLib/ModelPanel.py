@@ -35,9 +35,6 @@ class ModelPanel:
         self.comboBox.name = "modelComboBox"
         self.comboBox.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
         self.detailsLabel.wordWrap = True
-        self.detailsLabel.toolTip = _(
-            "What the model finds, how well it did on images that it had never seen, license."
-        )
         layout.addWidget(self.comboBox)
         layout.addWidget(self.detailsLabel)
         self.comboBox.connect("activated(int)", self._activated)
@@ -65,6 +62,7 @@ class ModelPanel:
         tip = _("The model, which decides what is segmented. Your own are added by: hrseg models add FILE")
         self.comboBox.toolTip = f"{self.entry.title}\n{tip}" if self.entry else tip
         self.detailsLabel.text = self._details(name)
+        self.detailsLabel.toolTip = _detailsTip(self.entry)
 
     def _details(self, name: str) -> str:
         entry = self.entry
@@ -83,6 +81,16 @@ class ModelPanel:
         if entry is not None:
             self.choose(entry.name)
             self._onChosen(entry.name)
+
+
+def _detailsTip(entry: ModelEntry | None) -> str:
+    """What to know before a model is used, as rich text, which Qt wraps: intended use, then limitations."""
+    tip = _("What the model finds, how well it did on images that it had never seen, license.")
+    if entry is None:
+        return tip
+    limitations = "".join(f"<li>{_escaped(text)}</li>" for text in entry.limitations)
+    parts = [_escaped(entry.intendedUse), _("Limitations:") + f"<ul>{limitations}</ul>" if limitations else ""]
+    return "".join(f"<p>{part}</p>" for part in (tip, *parts) if part)
 
 
 def _escaped(text: str) -> str:

@@ -27,6 +27,7 @@ class ModelEntry:
         licence: of the weights.
         accuracy: on held-out images, or that it was not measured.
         intendedUse: what it is for, and not for.
+        limitations: what is known to go wrong, sentence by sentence.
         citation: of what it was trained on.
         problem: why the file cannot be used; empty if it can.
     """
@@ -41,6 +42,7 @@ class ModelEntry:
     licence: str = ""
     accuracy: str = ""
     intendedUse: str = ""
+    limitations: tuple[str, ...] = ()
     citation: str = ""
     problem: str = ""
 
@@ -93,6 +95,7 @@ def _entry(model: StoredModel) -> ModelEntry:
             licence=str(header.get("licence", "")),
             accuracy=_accuracy(header),
             intendedUse=str(header.get("intended_use", "")),
+            limitations=tuple(map(str, header.get("limitations", ()))),
             citation=str(header.get("citation", "")),
         )
     # Only the worker checks headers in full.

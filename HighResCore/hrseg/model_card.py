@@ -67,7 +67,7 @@ def model_card(path: Path, metrics: Mapping[str, Any] | None = None, recipe: str
 
 def _images(header: Header) -> str:
     # Grey images are copied to the three channels.
-    kind = "colour or grey" if header.channels == ["red", "green", "blue"] else _listed(header.channels)
+    kind = "color or gray" if header.channels == ["red", "green", "blue"] else _listed(header.channels)
     return f"{kind} {'volumes' if header.dimension == 3 else 'images'}"
 
 
@@ -107,7 +107,7 @@ def _making(path: Path, header: Header, recipe: str) -> str:
         if p.orientation
         else "",
         "voxel size": f"{_by(p.spacing[::-1])} mm (images are resampled to it)" if p.spacing else "the image's own",
-        "grey values": _greys(header),
+        "gray values": _greys(header),
         "parameters": f"{sum(math.prod(shape) for shape in shapes):,}",
         "file": f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 `{file_sha256(path)}`",
         "training": f"profile `{t.profile}`, {t.steps:,} steps, seed {t.seed}{chosen}" if t.steps else "",
@@ -134,7 +134,7 @@ def _labels(labels: Sequence[Label]) -> str:
         codes = dict.fromkeys(_code(code) for code in (t.category, t.type, t.modifier, t.region) if code) if t else {}
         color = "#" + "".join(f"{part:02x}" for part in label.color)
         rows.append([str(label.value), label.name, f"`{color}`", "; ".join(codes)])
-    return "## Labels\n\n" + _table(["value", "name", "colour", "terminology"], rows)
+    return "## Labels\n\n" + _table(["value", "name", "color", "terminology"], rows)
 
 
 def _data(header: Header) -> str:

@@ -116,9 +116,13 @@ class SliceFollower:
 
         def build(client: WorkerClient) -> Any:
             """Reads the view when the request goes out, not when it was wished for."""
+            from hrseg.errors import Cancelled
             from hrseg.worker.messages import GridEntry, SampleRequest
 
             nonlocal affine
+            if self._subject is not subject:
+                # While this waited, following has ended, or begun anew: what is asked of the new subject comes next.
+                raise Cancelled(_("The slice is not followed any more."))
             self._asked = self._state()
             volume = requiredNode(subject.volumeID)
             _checkUnchanged(volume, subject.key)

@@ -19,7 +19,10 @@ _GAINED, _LOST, _OTHER = [70, 190, 90], [220, 60, 60], [240, 200, 60]
 
 @dataclass(frozen=True)
 class Result:
-    """Segments of one run: a segmentation node and the identifiers in the order of the model's labels."""
+    """Segments of one run: a segmentation node and the identifiers in the order of the model's labels.
+
+    Where the run found nothing there are none.
+    """
 
     segmentation: Any
     segments: Sequence[str]
@@ -27,7 +30,9 @@ class Result:
     @property
     def isThere(self) -> bool:
         """Whether nothing of it was deleted."""
-        if self.segmentation is None or self.segmentation.GetScene() is None or not self.segments:
+        if not self.segments:
+            return True
+        if self.segmentation is None or self.segmentation.GetScene() is None:
             return False
         segmentation = self.segmentation.GetSegmentation()
         return all(segmentation.GetSegment(identifier) is not None for identifier in self.segments)
@@ -82,7 +87,8 @@ class Change:
 
 def changes(earlier: Result, now: Result, volume: Any) -> list[Change]:
     """What has changed, label by label; both results are of the same labels, on any grid."""
-    names = [_segment(now, identifier).GetName() for identifier in now.segments]
+    known = now if now.segments else earlier
+    names = [_segment(known, identifier).GetName() for identifier in known.segments]
     return changesOf(earlier.labels(volume), now.labels(volume), names)
 
 

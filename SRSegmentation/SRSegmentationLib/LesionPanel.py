@@ -33,7 +33,9 @@ class LesionPanel:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         header.setDefaultAlignment(qt.Qt.AlignLeft | qt.Qt.AlignVCenter)
-        table.connect("itemSelectionChanged()", self._selected)
+        table.connect("itemSelectionChanged()", self._jump)
+        # A click on the row that is selected already jumps back to its lesion.
+        table.connect("cellClicked(int,int)", lambda row, column: self._jump())
         self.show(None)
 
     def show(self, node: Any) -> None:
@@ -69,7 +71,7 @@ class LesionPanel:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             self._table.setItem(number, column, item)
 
-    def _selected(self) -> None:
+    def _jump(self) -> None:
         row = self._table.currentRow()
         if self._node is not None and 0 <= row < len(rowsOf(self._node)):
             jumpToLesion(self._node, row)

@@ -43,7 +43,8 @@ class SRSegmentationParameterNode:
         resultSegments: identifiers of its segments, with commas between.
         resultVolume: what the last run segmented.
         resultOf: by which model, and at which resolution.
-        earlier: result of the run before, of the same image and model; None where there is none to compare.
+        comparable: whether the run before was of the same image and model.
+        earlier: its result, then; None where it found nothing.
         earlierSegments: identifiers of its segments.
         superResolved: the sharper image.
         lesions: table of them.
@@ -62,6 +63,7 @@ class SRSegmentationParameterNode:
     resultSegments: str = ""
     resultVolume: vtkMRMLScalarVolumeNode
     resultOf: str = ""
+    comparable: bool = False
     earlier: vtkMRMLSegmentationNode
     earlierSegments: str = ""
     superResolved: vtkMRMLScalarVolumeNode

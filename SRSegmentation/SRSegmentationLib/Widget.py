@@ -197,7 +197,7 @@ class SRSegmentationPanel(MethodPanel):
         """Makes a segmentation that shows where the last two results differ."""
         p = self.parameters
         earlier, now = _compared(p)
-        if p.resultVolume is None or not (earlier.isThere and now.isThere):
+        if p.resultVolume is None or not (p.comparable and earlier.isThere and now.isThere):
             self.run.failed(InputError(_("One of the two results was deleted; press Apply again to compare.")))
             return
         with slicer.util.WaitCursor():
@@ -218,6 +218,7 @@ class SRSegmentationPanel(MethodPanel):
         p = self.parameters or self.logic.getParameterNode()
         replaced, comparable = p.result, p.resultVolume is volume and p.resultOf == way
         with slicer.util.NodeModify(p.parameterNode):
+            p.comparable = comparable
             p.earlier, p.earlierSegments = (p.result, p.resultSegments) if comparable else (None, "")
             p.result, p.resultSegments = outcome.segmentation, ",".join(outcome.segments)
             p.resultVolume, p.resultOf = volume, way
@@ -232,7 +233,8 @@ class SRSegmentationPanel(MethodPanel):
 
     def _showChanges(self, p: Any) -> None:
         earlier, now = _compared(p)
-        found = Comparison.changes(earlier, now, p.resultVolume) if earlier.isThere and now.isThere else []
+        there = p.comparable and earlier.isThere and now.isThere
+        found = Comparison.changes(earlier, now, p.resultVolume) if there else []
         spacing = p.resultVolume.GetSpacing()
         flat = p.resultVolume.GetImageData().GetDimensions()[2] == 1
         self.crop.showChanges(found, math.prod(spacing[: 2 if flat else 3]), "mm2" if flat else "mm3")

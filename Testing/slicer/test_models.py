@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import panel_env
 import pytest
 import vtk
 
@@ -36,6 +37,8 @@ def test_bundled_model_in_words(folder: Path) -> None:
     assert model.licence == "Apache-2.0"
     assert "Caicedo" in model.citation
     assert "Research only" in model.intendedUse
+    assert len(model.limitations) == 4
+    assert model.limitations[2].startswith("Where nuclei touch")
 
 
 def test_only_those_of_a_method(folder: Path) -> None:
@@ -53,6 +56,27 @@ def test_users_model_without_title_and_measurement(folder: Path) -> None:
     assert (model.path, model.title) == (path, "mine")
     assert model.accuracy == "Accuracy not measured on held-out images"
     assert model.labels == ("liver", "spine")
+    assert model.limitations == ()
+
+
+def test_the_details_tell_intended_use_and_limitations(folder: Path) -> None:
+    from HighResSegmentationLib.ModelPanel import ModelPanel
+
+    tiny_file(
+        folder / "a.safetensors", name="a", intended_use="Adults only.", limitations=["Fails at < 1 mm.", "Slow."]
+    )
+    tiny_file(folder / "b.safetensors", name="b", intended_use="")
+    holder = panel_env.qt.QWidget()
+    panel = ModelPanel(holder, lambda: listModels("patch_based"), lambda name: None)
+    usual = panel.detailsLabel.toolTip
+    panel.choose("a")
+    told = "<p>Adults only.</p><p>Limitations:<ul><li>Fails at &lt; 1 mm.</li><li>Slow.</li></ul></p>"
+    assert panel.detailsLabel.toolTip == f"<p>{usual}</p>{told}"
+    panel.choose("b")
+    assert panel.detailsLabel.toolTip == f"<p>{usual}</p>"
+    panel.choose("")
+    assert panel.detailsLabel.toolTip == usual
+    holder.deleteLater()
 
 
 def test_files_that_cannot_be_read_come_last_and_say_why(folder: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_card_says_what_the_file_holds(path):
     assert row(card, "gives")[1] == "a label map on the image's own voxels"
     assert row(card, "to use it")[1] == "`hrseg segment IMAGE --model tiny -o labels.nii.gz`"
     assert row(card, "voxel size")[1] == "the image's own"
-    assert row(card, "grey values")[1] == "0 to 100 HU, what lies outside is clipped"
+    assert row(card, "gray values")[1] == "0 to 100 HU, what lies outside is clipped"
     assert (
         row(card, "training")[1]
         == "profile `cpu`, 1,200 steps, seed 7; kept: the weights with the best Dice on the validation cases, 0.900"
@@ -166,6 +166,6 @@ def test_pictures_have_pixels(tmp_path):
     training = {"metrics": {"test": {"dice": 0.5, "hd95_mm": 2.0, "cases": 1, "by_label": {"liver": {"dice": 0.5}}}}}
     colors = {"dimension": 2, "channels": ["red", "green", "blue"], "training": training}
     card = model_card(tiny_file(tmp_path / "tiny.safetensors", **colors))
-    assert row(card, "takes")[1] == "colour or grey images"
+    assert row(card, "takes")[1] == "color or gray images"
     assert "- It knows sizes in pixels, not in millimetres" in card
     assert "| label | Dice | HD95 (pixels) |" in card

@@ -40,6 +40,10 @@ def plan(
             f'A boxes file belongs to one image; use "{wanted.boxes}" with its image alone, and segment the others '
             "without it."
         )
+    if wanted.guidance_center:
+        raise InputError(
+            "A guidance center belongs to one image; give it with its image alone, and segment the others without it."
+        )
     wanted.check_method(method)
     wanted = _with_absolute_paths(wanted)
     wanted.make_folders()

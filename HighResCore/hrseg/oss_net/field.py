@@ -12,9 +12,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
-from hrseg.errors import InputError
+from hrseg.errors import InputError, OutOfMemory
 from hrseg.geometry import Box, Grid
 from hrseg.image import LabelMap
+from hrseg.memory import GIB
 from hrseg.methods import settings
 from hrseg.model_file import Model
 from hrseg.oss_net.encoding import Encoding
@@ -60,10 +61,12 @@ class Field:
         self._settings = settings(InferenceSettings, header.inference, header.name)
 
     def probability_at(self, points: ArrayLike) -> NDArray[np.float32]:
-        """Probability of each label at points (..., 3) in RAS mm: (labels, ...)."""
+        """Probability of each label at points (..., 3) in RAS mm: (labels, ...). Raises InputError for other shapes."""
         places = np.asarray(points, dtype=np.float64)
-        index = self.grid.to_index(places.reshape(-1, 3))
-        return self._probability(index)[:, 1:].T.reshape(-1, *places.shape[:-1])
+        if places.shape[-1:] != (3,):
+            raise InputError(f"The points have the shape {places.shape}; each must be three numbers, R, A, S in mm.")
+        found = self._probability(self.grid.to_index(places.reshape(-1, 3)))[:, 1:].T
+        return found.reshape(len(found), *places.shape[:-1])
 
     def label_map(self, grid: Grid | None = None, *, level: float | None = None, run: Run | None = None) -> LabelMap:
         """Labels on any grid: finer, coarser, turned, a part, a single slice.
@@ -111,7 +114,13 @@ class Field:
         return result
 
     def surface(
-        self, label: int, grid: Grid | None = None, *, level: float | None = None, run: Run | None = None
+        self,
+        label: int,
+        grid: Grid | None = None,
+        *,
+        level: float | None = None,
+        label_map: LabelMap | None = None,
+        run: Run | None = None,
     ) -> Surface:
         """The boundary of a label, with corners between voxels where the field has it.
 
@@ -119,6 +128,7 @@ class Field:
             label: value.
             grid: how fine, and which part; the image's own if left out.
             level: as :meth:`label_map` has it.
+            label_map: what :meth:`label_map` gave for this grid and level, where it was asked already.
             run: for progress and cancel.
 
         Raises:
@@ -140,9 +150,9 @@ class Field:
             ahead = probability[:, label] - others[:, 1:].max(axis=1, initial=0)
             return np.minimum(ahead, probability[:, 1:].sum(axis=1) - level)
 
-        mask = self.label_map(grid, level=level, run=run).array == label
+        label_map = label_map or self.label_map(grid, level=level, run=run)
         with run.stage("surface"):
-            return surface_of(mask, lead, grid)
+            return surface_of(label_map.array == label, lead, grid)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the field to a file; see :func:`hrseg.oss_net.field_file.save_field`, and ``load_field`` there."""
@@ -216,6 +226,17 @@ class Field:
         sides = [-(-n // STRIDES[0]) for n in grid.shape]
         foreground = torch.from_numpy(1 - self.encoding.prior.probability[:1])[None]
         return F.interpolate(foreground, sides, mode="trilinear", align_corners=True)[0, 0].numpy() > 0.5
+
+
+def check_room(grid: Grid, each: int, room: int) -> None:
+    """Raises OutOfMemory for a grid whose voxels, of ``each`` bytes, need more than ``room`` bytes."""
+    need = grid.size * each
+    if need > room:
+        k, j, i = grid.shape
+        raise OutOfMemory(
+            f"{i} x {j} x {k} voxels need {need / GIB:.1f} GB of memory, but {max(0, room) / GIB:.1f} GB are free; "
+            "choose a coarser resolution or a smaller region."
+        )
 
 
 def decide(probability: NDArray[np.float32], level: float | None, margin: float) -> tuple[Labels, Mask]:

@@ -16,7 +16,7 @@ from hrseg.memory import activation_peak, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.oss_net.encoding import CACHE, encode
-from hrseg.oss_net.field import Field
+from hrseg.oss_net.field import Field, check_room
 from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
 from hrseg.oss_net.settings import InferenceSettings, NetworkSettings
@@ -66,8 +66,9 @@ class OssNet(Method):
 
     def segment(self, image: Image, options: Options, run: Run) -> Result:
         """See :meth:`Method.segment`. The label map lies on the image's grid, or on one of ``options.spacing``."""
-        field = self.field(image, run, remember=options.remember)
         grid = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
+        check_room(grid, self._bytes_kept(options), run.budget_on(CPU))
+        field = self.field(image, run, remember=options.remember)
         header, device = self.model.header, field.encoding.image.device
         if options.keep_probability:
             probability = field.probability(grid, run=run)
@@ -97,7 +98,7 @@ class OssNet(Method):
         image = check(image, self.model.header)
         _, _, subject, grid = locate(image, self.model.header.preprocessing)
         output = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
-        kept = output.size * (1 + 4 * len(self.model.header.labels) * options.keep_probability)
+        kept = output.size * self._bytes_kept(options)
         if device.type != "cpu":
             return self._encoding_bytes(grid, device)
         # The prepared image, and the encoding's in half precision.
@@ -131,6 +132,10 @@ class OssNet(Method):
         """Where the working grid lies, and its values in half precision, which is all that is kept."""
         prepared = prepare(image, self.model.header, run.budget_on(CPU))
         return prepared, torch.from_numpy(prepared.array).half()
+
+    def _bytes_kept(self, options: Options) -> int:
+        """Bytes per voxel of what is asked for."""
+        return 1 + 4 * len(self.model.header.labels) * options.keep_probability
 
     def _encoding_bytes(self, grid: Grid, device: torch.device) -> int:
         """Bytes that encoding needs on a device, its image not counted on the CPU."""

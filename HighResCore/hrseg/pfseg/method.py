@@ -18,7 +18,7 @@ from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid, Reorientation
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly, assemble
-from hrseg.memory import MIB, available
+from hrseg.memory import MIB, available, check_room
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.pfseg.forward import PLANS, Plan, decode, encode, forward_bytes, units
@@ -110,7 +110,11 @@ class PFSeg(Method):
         )
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
-        """See :meth:`Method.forecast`."""
+        """See :meth:`Method.forecast`.
+
+        Raises:
+            OutOfMemory: main memory does not suffice for the smallest chunks; of a GPU the CPU takes over.
+        """
         self._check(options)
         header = self._header(options)
         image = check(image, header)
@@ -125,6 +129,7 @@ class PFSeg(Method):
                 break
         if device.type != "cpu":
             return inference
+        check_room(inference, room)
         value = 4 * len(header.channels)
         shrinking = 0 if fine else int(1.75 * value * grid.size)
         held = value * (math.prod(low) + (grid.size if options.remember and not fine else 0))

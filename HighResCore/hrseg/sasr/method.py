@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hrseg.errors import InputError, ModelError
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly
-from hrseg.memory import activation_peak, available, cpu_network_bytes
+from hrseg.memory import activation_peak, available, check_room, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
@@ -83,7 +83,11 @@ class Sasr(Method):
         return result_of(assembly.labels(), view.output, header, run, device, assembly.probability(), **found)
 
     def forecast(self, image: Image, options: Options, device: torch.device) -> int:
-        """See :meth:`Method.forecast`."""
+        """See :meth:`Method.forecast`.
+
+        Raises:
+            OutOfMemory: main memory does not suffice for the smallest windows; of a GPU the CPU takes over.
+        """
         self._check(options)
         header = self.model.header
         image = check(image, header)
@@ -94,9 +98,11 @@ class Sasr(Method):
         )
         voxels = image.grid.size * (math.prod(self._factors) if options.resolution == "fine" else 1)
         needs = [self._bytes(seen, voxels, options, device, window) for window in self._windows(seen)]
-        need = next((n for n in needs if n <= available(device)), needs[-1])
+        room = available(device)
+        need = next((n for n in needs if n <= room), needs[-1])
         if device.type != "cpu":
             return need
+        check_room(need, room)
         held = 4 * len(header.channels) * (math.prod(sides) + self._shrinks(options) * math.prod(seen))
         return max(preparing_bytes(image, subject, grid), held + need)
 

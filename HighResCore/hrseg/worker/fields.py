@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrseg import memory
-from hrseg.errors import InputError, OutOfMemory
+from hrseg.errors import InputError
 from hrseg.geometry import Grid, as_shape
 from hrseg.image import Image
 from hrseg.labels import Label
@@ -74,14 +74,10 @@ def _grid(request: FieldRequest, image: Image) -> Grid:
 
 def _check_room(request: FieldRequest, grid: Grid, labels: int) -> None:
     """Refuses a result that would take the computer's memory, before anything is computed."""
+    from hrseg.oss_net.field import check_room
+
     probability = isinstance(request, SampleRequest) and request.what == "probability"
-    need, room = grid.size * (4 * labels if probability else _LABEL_BYTES), memory.available(CPU)
-    if need > room:
-        k, j, i = grid.shape
-        raise OutOfMemory(
-            f"{i} x {j} x {k} voxels need {need / memory.GIB:.1f} GB of memory, but {room / memory.GIB:.1f} GB are "
-            "free; choose a coarser resolution or a smaller region."
-        )
+    check_room(grid, 4 * labels if probability else _LABEL_BYTES, memory.available(CPU))
 
 
 def _sampled(
@@ -105,8 +101,9 @@ def _surfaces(
 ) -> list[dict[str, Any]]:
     """One entry per label that is there: ``label``, ``points`` (V, 3) RAS mm, ``triangles`` (T, 3)."""
     entries = []
+    label_map = field.label_map(grid, level=request.level, run=run)
     for label in labels:
-        surface = field.surface(label, grid, level=request.level, run=run)
+        surface = field.surface(label, grid, level=request.level, label_map=label_map, run=run)
         if len(surface.triangles):
             name = f"job{request.id}-label{label}"
             entries.append(

@@ -136,6 +136,38 @@ def test_a_run_of_the_users_goes_first(followed: Followed) -> None:
     assert followed.end().grid.affine[2][3] == 9  # type: ignore[union-attr]
 
 
+def test_begun_anew_while_it_waits_the_new_view_is_asked_for(followed: Followed) -> None:
+    """What waited for the old view must not count as asked of the new one."""
+    from HighResSegmentationLib.Jobs import Job
+    from hrseg.worker.messages import DevicesRequest
+
+    node = volume()
+    followed.jobs.start(Job(lambda client: DevicesRequest(), lambda result: None))
+    followed.start(node)
+    followed.follower.stop()
+    followed.view.SetSliceOffset(7)
+    followed.start(node)
+    followed.jobs.poll()
+    assert followed.client.asked == ["DevicesRequest", "SampleRequest"]
+    assert followed.end().grid.affine[2][3] == 7  # type: ignore[union-attr]
+    assert followed.composite.GetLabelVolumeID()
+    assert followed.errors == []
+
+
+def test_ended_while_it_waits(followed: Followed) -> None:
+    from HighResSegmentationLib.Jobs import Job
+    from hrseg.worker.messages import DevicesRequest
+
+    followed.jobs.start(Job(lambda client: DevicesRequest(), lambda result: None))
+    followed.start(volume())
+    followed.follower.stop()
+    followed.jobs.poll()
+    assert followed.client.asked == ["DevicesRequest"]
+    assert followed.errors == []
+    assert "Traceback" not in "".join(followed.jobs.log)
+    assert not followed.follower.waiting
+
+
 def test_the_view_is_as_it_was_afterwards(followed: Followed) -> None:
     before = slicer.mrmlScene.GetNumberOfNodes()
     own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "own")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fake_worker import FakeClient
 from module_panel import shown_module
 from sr_panel import SRSegmentation, models
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

@@ -67,6 +67,23 @@ def test_dragged_it_is_sent_and_the_change_is_shown(searched: SRSegmentationPane
     assert lost.sum() == 37
 
 
+def test_a_mask_that_vanishes_and_one_that_appears(searched: SRSegmentationPanel, client: FakeClient) -> None:
+    drag(searched, (4, 5, 6))
+    run(searched, client, result(client, 0 * cube()))
+    assert status(searched).startswith('Nothing was found in "CT chest"')
+    assert cells(searched.ui.changeTable) == [["lesion", "0 mm³", "-64 mm³ (-100.0 %)", "0.000"]]
+    searched.ui.differenceButton.click()
+    image = searched.parameters.inputVolume
+    lost = slicer.util.arrayFromSegmentBinaryLabelmap(slicer.util.getNode("* difference"), "Segment_2", image)
+    assert lost.sum() == 64
+    run(searched, client, result(client))
+    assert cells(searched.ui.changeTable) == [["lesion", "64 mm³", "+64 mm³", "0.000"]]
+    # Nothing twice: nothing to show.
+    for _ in range(2):
+        run(searched, client, result(client, 0 * cube()))
+    assert not searched.ui.changeTable.visible
+
+
 def test_the_next_result_hides_the_last_one(searched: SRSegmentationPanel, client: FakeClient) -> None:
     first = searched.parameters.result
     run(searched, client, result(client))

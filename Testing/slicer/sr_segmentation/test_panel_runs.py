@@ -57,6 +57,9 @@ def test_lesions_are_listed_and_jumped_to(loaded: SRSegmentationPanel, client: F
     assert status(loaded).endswith("Lesions: 3.")
     table.selectRow(1)
     assert [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == [3, 4, 5]
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, 9, 9, 9, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    table.cellClicked.emit(1, 0)
+    assert [red.GetSliceToRAS().GetElement(row, 3) for row in range(3)] == [3, 4, 5]
     picture(loaded, "sr-lesions")
     node = loaded.parameters.lesions
     assert node.GetName() == "CT chest lesions"

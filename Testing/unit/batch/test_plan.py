@@ -104,6 +104,11 @@ def test_what_a_batch_cannot_do(tmp_path, method, cases, options, message):
         plan(cases, job, method, "123")
 
 
+def test_a_guidance_center_is_no_matter_of_a_batch(tmp_path, method, cases):
+    with pytest.raises(InputError, match="A guidance center belongs to one image"):
+        plan(cases, Job(Path(), output=tmp_path / "out", guidance_center=(1.0, 2.0, 3.0)), method, "123")
+
+
 def test_files_that_would_be_written_twice_or_over_inputs(tmp_path, method):
     names = ("a", "a-probability-ball")
     cases = [Case(name, tmp_path / f"{name}.nii.gz") for name in names]

@@ -98,6 +98,9 @@ def test_probability_at_points_and_on_grids() -> None:
         found[0], volume[0][[[28, 0], [27, 50]], [[30, 0], [36, 40]], [[33, 0], [14, 30]]], atol=1e-5
     )
     assert field.probability_at(grid.to_world((-9, -9, -9))).tolist() == [0, 0]
+    assert field.probability_at(np.zeros((4, 0, 3))).shape == (2, 4, 0)
+    with pytest.raises(InputError, match=r"The points have the shape \(3, 2\)"):
+        field.probability_at(np.zeros((3, 2)))
 
 
 def test_labels_of_probabilities() -> None:

@@ -127,6 +127,14 @@ def test_not_enough_memory() -> None:
         OssNet(random_model()).segment(ball_image(SHAPE, 6), Options(), Run(memory_budget=2**20))
 
 
+def test_no_room_for_so_fine_a_result_is_said_before_anything_is_computed() -> None:
+    run = Run(memory_budget=2**30)
+    # 2000 x 2600 x 2200 voxels of a byte.
+    with pytest.raises(OutOfMemory, match=r"2200 x 2600 x 2000 voxels need 10.7 GB .* choose a coarser resolution"):
+        OssNet(random_model()).segment(ball_image(SHAPE, 6), Options(spacing=(0.01, 0.01, 0.01)), run)
+    assert run.seconds == {}
+
+
 def test_images_that_the_model_cannot_take() -> None:
     flat = ball_image((1, 20, 20), 5)
     with pytest.raises(InputError, match="for 3D volumes"):

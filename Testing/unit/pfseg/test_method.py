@@ -197,7 +197,7 @@ def test_the_place_of_the_crop_matters() -> None:
         (
             {"guidance_center": (60, 1, 1)},
             {},
-            r'The guidance centre \[60, 1, 1\] \(R, A, S in mm\) lies outside the image "volume"',
+            r'The guidance center \[60, 1, 1\] \(R, A, S in mm\) lies outside the image "volume"',
         ),
         ({"guidance_center": (1, 1, 1), "resolution": "fine"}, {}, "A result finer than the image has no guidance"),
         ({"guidance_center": (1, 1, 1)}, {"guidance_widths": []}, 'The model "tiny" uses no guidance crop'),
@@ -249,6 +249,14 @@ def test_less_memory_gives_the_same_result_by_another_plan() -> None:
     torch.testing.assert_close(probability(lean), probability(plenty), atol=1e-4, rtol=0)
     with pytest.raises(OutOfMemory):
         made.segment(image, Options(), Run(memory_budget=needs[-1] // 2))
+
+
+def test_what_cannot_be_done_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrseg.pfseg.method.available", lambda device: 2**19)
+    with pytest.raises(OutOfMemory, match=r"needs about 0\.\d+ GiB of memory, but 0\.00 GiB may be used"):
+        method().forecast(volume(), Options(), CPU)
+    # The CPU takes over from a GPU.
+    assert method().forecast(volume(), Options(), torch.device("cuda")) > 2**19
 
 
 def test_cancel_in_the_middle() -> None:

@@ -269,6 +269,12 @@ def _prepared(method: Sasr, image: Image) -> Any:
     return prepare(image, method.model.header)
 
 
+def test_what_cannot_be_done_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hrseg.sasr.method.available", lambda device: 2**12)
+    with pytest.raises(OutOfMemory, match=r"This needs about .* GiB of memory, but 0\.00 GiB may be used"):
+        Sasr(random_model(2)).forecast(steps((1, 64, 64)), Options(), CPU)
+
+
 def test_forecast_grows_with_what_is_asked_for() -> None:
     method, image = Sasr(random_model(2)), steps((1, 64, 64))
     plain = method.forecast(image, Options(), CPU)

@@ -122,7 +122,10 @@ def test_surface_of_what_is_there(
     jobs: Jobs, tmp_path: Path, request_: SampleRequest, field: Field, level: float | None
 ) -> None:
     surface = SurfaceRequest(id=4, image=request_.image, model=request_.model, device="cpu", level=level)
-    (got,) = do(jobs, surface)["surfaces"]
+    stages: list[str] = []
+    (got,) = do(jobs, surface, stages)["surfaces"]
+    # One label map for the surfaces of both labels.
+    assert (stages.count("field"), stages.count("surface")) == (1, 2)
     points, triangles = (read_array(tmp_path, got[key]) for key in ("points", "triangles"))
     assert got["label"] == 1
     assert (points.dtype, triangles.dtype) == (np.float32, np.int64)
