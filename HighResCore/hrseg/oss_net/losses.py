@@ -9,15 +9,18 @@ from torch.nn import functional as F
 from hrseg.training.losses import masked_dice_ce
 
 
-def point_loss(logits: Tensor, target: Tensor, annotated: Tensor, *, plain: bool = False) -> dict[str, Tensor]:
+def point_loss(
+    logits: Tensor, target: Tensor, annotated: Tensor, weight: Tensor | None = None, *, plain: bool = False
+) -> dict[str, Tensor]:
     """Dice and cross-entropy at points, the latter alone where ``plain`` (published).
 
     Args:
         logits: (N, classes, P).
         target: (N, P).
         annotated: (N, classes - 1), whether the label was drawn.
+        weight: (N, P), how many voxels each point stands for.
     """
-    losses = masked_dice_ce(logits, target, annotated)
+    losses = masked_dice_ce(logits, target, annotated, weight=weight)
     if plain:
         entropy = F.cross_entropy(logits.float(), target)
         return {**losses, "loss": entropy, "cross_entropy": entropy.detach()}

@@ -12,8 +12,11 @@ from torch import Tensor
 from hrseg.oss_net.training_settings import PointSettings
 
 
-def draw_points(label: Tensor, settings: PointSettings, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
-    """Points (P, 3) in (k, j, i) voxels of a label map (K, J, I), and their labels (P,).
+def draw_points(label: Tensor, settings: PointSettings, rng: np.random.RandomState) -> tuple[Tensor, Tensor, Tensor]:
+    """Points (P, 3) in (k, j, i) voxels of a label map (K, J, I), their labels (P,), and their weights (P,).
+
+    A weight is the share of its draws that a place would also have had without balancing the labels. Labels that are
+    drawn more often than they occur would otherwise be found where they are not.
 
     Where the map is larger than ``settings.region`` allows, all points lie in a few cubes (so that few features at full
     resolution are needed). A share lies between voxels, where the label is the one whose membership, interpolated
@@ -24,16 +27,14 @@ def draw_points(label: Tensor, settings: PointSettings, rng: np.random.RandomSta
     border = near_border(label, s.reach)
     flat = label.flatten().numpy()
     allowed = None if where is None else where.flatten().numpy()
-    numbers = np.concatenate(
-        [
-            _border_points(border.flatten().numpy(), allowed, int(s.count * s.border), rng),
-            _balanced_points(flat, allowed, int(s.count * s.balanced), rng),
-        ]
-    )
-    rest = _uniform_points(flat.size, allowed, s.count - len(numbers), rng)
-    numbers = rng.permutation(np.concatenate([numbers, rest]))
+    near = border.flatten().numpy()
+    by_border = _border_points(near, allowed, int(s.count * s.border), rng)
+    by_label = _balanced_points(flat, allowed, int(s.count * s.balanced), rng)
+    rest = _uniform_points(flat.size, allowed, s.count - len(by_border) - len(by_label), rng)
+    numbers = rng.permutation(np.concatenate([by_border, by_label, rest]))
+    weight = torch.from_numpy(_weights(numbers, flat, near, allowed, (len(by_border), len(by_label), len(rest))))
     points = torch.from_numpy(np.stack(np.unravel_index(numbers, label.shape), axis=1)).float()
-    return _moved(label, points, int(s.count * s.between), rng)
+    return *_moved(label, points, int(s.count * s.between), rng), weight
 
 
 def near_border(label: Tensor, reach: int) -> Tensor:
@@ -104,6 +105,24 @@ def _uniform_points(
         return rng.randint(size, size=count)
     pool = np.flatnonzero(allowed)
     return pool[rng.randint(len(pool), size=count)]
+
+
+def _weights(
+    numbers: NDArray[np.intp],
+    label: NDArray,
+    border: NDArray[np.bool_],
+    allowed: NDArray[np.bool_] | None,
+    counts: tuple[int, int, int],
+) -> NDArray[np.float32]:
+    """Of each point: how often its voxel is drawn whatever its label is, as a share of all its draws."""
+    inside = slice(None) if allowed is None else allowed
+    by_border, by_label, rest = counts
+    sizes = np.bincount(label[inside])
+    occurring = np.flatnonzero(sizes[1:]) + 1
+    balanced = np.zeros(len(sizes))
+    balanced[occurring] = by_label / max(1, len(occurring)) / sizes[occurring]
+    anyway = rest / sizes.sum() + border[numbers] * (by_border / max(1, int(border[inside].sum())))
+    return (anyway / (anyway + balanced[label[numbers]])).astype(np.float32)
 
 
 def _moved(label: Tensor, points: Tensor, count: int, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,8 @@ class FieldTask(Task):
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`Task.sample`: image (C, K, J, I), points (P, 3), target (P,), annotated (labels,), spacing (3,).
 
-        The published networks' auxiliary loss needs the label map (K, J, I), too.
+        The published networks' auxiliary loss needs the label map (K, J, I), too; ours weight (P,), see
+        :func:`draw_points`.
         """
         flat = self.header.dimension == 2
         image, label = self._block(case, rng)
@@ -51,12 +52,12 @@ class FieldTask(Task):
         image, label, annotated = self._augment(image, label, torch.tensor(case.annotated), rng)
         if flat:
             image, label = image[:, None], label[None]
-        points, target = draw_points(label, self.settings.points, rng)
+        points, target, weight = draw_points(label, self.settings.points, rng)
         if self.settings.finer > 1:
             image = F.avg_pool3d(image[None], self.finer)[0]
             points = (points + 0.5) / torch.tensor(self.finer) - 0.5
         sample = {"image": image, "points": points, "target": target, "annotated": annotated, "spacing": self._spacing}
-        return {**sample, "label": label} if self._published else sample
+        return {**sample, "label": label} if self._published else {**sample, "weight": weight}
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`. Raises InputError for a label map that is not as fine as the recipe says."""
@@ -94,11 +95,12 @@ class FieldTask(Task):
         """See :meth:`Task.loss`."""
         found = network(batch["image"], batch["points"], batch["spacing"])
         target, annotated = batch["target"], batch["annotated"]
-        losses = point_loss(found.logits, target, annotated, plain=self._published)
+        weight = batch.get("weight")
+        losses = point_loss(found.logits, target, annotated, weight, plain=self._published)
         if found.prior is None:
             return losses
         if self._published:
             prior = auxiliary_loss(found.prior, batch["label"])
         else:
-            prior = point_loss(found.prior, target, annotated)["loss"]
+            prior = point_loss(found.prior, target, annotated, weight)["loss"]
         return {**losses, "loss": losses["loss"] + self.settings.prior * prior, "prior_loss": prior.detach()}

@@ -18,9 +18,13 @@ def cube(side: int = 32) -> torch.Tensor:
     return label
 
 
-def draw(label: torch.Tensor, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def weighted(label: torch.Tensor, **changes: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     settings = PointSettings(**{"count": 4000, "border": 0, "balanced": 0, "between": 0, "region": None, **changes})
     return draw_points(label, settings, np.random.RandomState(0))
+
+
+def draw(label: torch.Tensor, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return weighted(label, **changes)[:2]
 
 
 def test_border_by_hand() -> None:
@@ -46,6 +50,23 @@ def test_shares_of_border_and_balanced_points() -> None:
     assert inside == pytest.approx(0.5 + 0.5 * float(border.float().mean()), abs=0.03)
     _, target = draw(label, balanced=0.6)
     assert (target == 2).float().mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_weights_make_up_for_balancing() -> None:
+    label = cube()
+    share = label.flatten().bincount() / label.numel()
+    _, target, weight = weighted(label, count=20_000, balanced=0.4)
+    found = target.bincount(weight) / weight.sum()
+    assert found[1:].tolist() == pytest.approx(share[1:].tolist(), rel=0.1)
+    assert (weight[target == 0] == 1).all()
+    # Near borders both sides are drawn more often, as meant.
+    _, _, weight = weighted(label, border=0.5)
+    assert (weight == 1).all()
+    points, target, weight = weighted(label, border=0.4, balanced=0.2)
+    border = near_border(label, 3)
+    anyway = 1600 / label.numel() + border[tuple(points.long().T)] * (1600 / int(border.sum()))
+    more = torch.tensor([0, 400 / (12**3 - 8), 400 / 8])[target]
+    assert torch.allclose(weight, (anyway / (anyway + more)).float(), rtol=1e-4)
 
 
 def test_all_border_voxels_where_there_are_few() -> None:

@@ -44,7 +44,8 @@ def task(**changes: Any) -> FieldTask:
 def test_sample() -> None:
     sample = task().sample(case(), np.random.RandomState(0))
     shapes = {name: tuple(value.shape) for name, value in sample.items()}
-    assert shapes == {"image": (1, 8, 16, 16), "points": (64, 3), "target": (64,), "annotated": (2,), "spacing": (3,)}
+    points = {"points": (64, 3), "target": (64,), "weight": (64,)}
+    assert shapes == {"image": (1, 8, 16, 16), **points, "annotated": (2,), "spacing": (3,)}
     on_voxels = (sample["points"] % 1 == 0).all(dim=1)
     assert on_voxels.sum() == 48
     k, j, i = sample["points"][on_voxels].long().T

@@ -30,6 +30,18 @@ def test_cross_entropy_of_the_hardest_voxels_alone():
     assert float(found["cross_entropy"]) == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2, abs=1e-4)
 
 
+def test_points_that_stand_for_several_voxels():
+    values, target = [[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]], [0, 1, 0]
+    weight = torch.tensor([[3.0, 1.0, 2.0]])
+    found = masked_dice_ce(logits(*values), torch.tensor([target]), annotated(True), weight=weight)
+    places = [0, 0, 0, 1, 2, 2]
+    each = masked_dice_ce(
+        logits(*(values[n] for n in places)), torch.tensor([[target[n] for n in places]]), annotated(True)
+    )
+    for name, value in each.items():
+        assert float(found[name].detach()) == pytest.approx(float(value.detach()), abs=1e-5)
+
+
 def test_dice_is_over_the_batch_and_the_mean_over_labels():
     two = torch.cat([logits([0.2, 0.8, 0.0 + 1e-9]), logits([0.5, 0.25, 0.25])])
     found = masked_dice_ce(two, torch.tensor([[1], [2]]), torch.ones(2, 2, dtype=torch.bool))
