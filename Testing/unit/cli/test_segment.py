@@ -142,7 +142,7 @@ def test_the_place_of_the_guidance_crop(hrseg, tmp_path, pfseg, image):
     assert np.abs(np.subtract(guidance["center"], [4.5, 9.5, 14.5])).max() <= 1
     assert "Guidance crop: center" in done.out
     wrong = hrseg(*arguments, "--guidance-center", "4,5")
-    assert wrong.error == 'The guidance centre "4,5" must be three numbers of mm, such as 12.5,-30,41.'
+    assert wrong.error == 'The guidance center "4,5" must be three numbers of mm, such as 12.5,-30,41.'
 
 
 @pytest.mark.parametrize(
