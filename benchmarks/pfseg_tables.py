@@ -99,7 +99,7 @@ def print_table(folder: Path) -> None:
         numbers = [f"{metrics['mean'][key]:.3f}" for key in keys]
         cost = metrics["cost"]
         print(
-            f"| {row} | {' | '.join(numbers)} | {text} | {cost['seconds_mean']:.1f} | {cost['peak_memory_mib']:.0f} |"
+            f"| {row} | {' | '.join(numbers)} | {text} | {cost['seconds_mean']:.1f} | {cost['peak_memory_mib_max']:.0f} |"
         )
 
 
