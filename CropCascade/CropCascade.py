@@ -14,10 +14,9 @@ from slicer.ScriptedLoadableModule import (
 import slicer
 from CropCascadeLib import Tests
 from CropCascadeLib.Logic import CropCascadeLogic
+from HighResSegmentationLib.Links import tutorial
 
 __all__ = ["CropCascade", "CropCascadeLogic", "CropCascadeTest", "CropCascadeWidget"]
-
-_TUTORIAL = "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/crop_cascade.md"
 
 
 class CropCascade(ScriptedLoadableModule):
@@ -32,7 +31,7 @@ class CropCascade(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Segments objects in boxes, drawn by hand or proposed by a coarse network, each at full resolution. "
             '<a href="{url}">Step by step, with pictures.</a>'
-        ).format(url=_TUTORIAL)
+        ).format(url=tutorial("crop_cascade"))
         self.parent.acknowledgementText = _(
             "Method: Segment-then-Segment, two networks in a cascade (Benčević et al., Sensors 2023, 23(2):633). "
             "Research use only, not for clinical decisions."

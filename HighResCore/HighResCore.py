@@ -23,6 +23,8 @@ class HighResCore(ScriptedLoadableModule):
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
+        from HighResSegmentationLib.Links import REPOSITORY
+
         self.parent.title = _("HighResSegmentation Set-up")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
@@ -31,7 +33,7 @@ class HighResCore(ScriptedLoadableModule):
             "Where the modules of HighResSegmentation run their networks: in Slicer's own Python or in another one on "
             "this computer. It also adds a phantom to Sample Data. "
             '<a href="{url}">More about the extension.</a>'
-        ).format(url="https://github.com/HighResSegmentation/SlicerHighResSegmentation")
+        ).format(url=REPOSITORY)
         self.parent.acknowledgementText = _(
             "By the contributors of HighResSegmentation. Research only; not a medical device."
         )

@@ -12,12 +12,11 @@ from slicer.ScriptedLoadableModule import (
 )
 
 import slicer
+from HighResSegmentationLib.Links import tutorial
 from OSSNetLib import Tests
 from OSSNetLib.Logic import OSSNetLogic
 
 __all__ = ["OSSNet", "OSSNetLogic", "OSSNetTest", "OSSNetWidget"]
-
-_TUTORIAL = "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/oss_net.md"
 
 
 class OSSNet(ScriptedLoadableModule):
@@ -33,7 +32,7 @@ class OSSNet(ScriptedLoadableModule):
             "Segments a volume as a continuous field, which is then looked at as label map, probability or surface, at "
             "any spacing and in any region, without running the network again. "
             '<a href="{url}">Step by step, with pictures.</a>'
-        ).format(url=_TUTORIAL)
+        ).format(url=tutorial("oss_net"))
         self.parent.acknowledgementText = _(
             "Method: OSS-Net, occupancy networks for semantic segmentation (Reich et al., BMVC 2021, "
             "arXiv:2110.10640). Research use only, not for clinical decisions."

@@ -11,14 +11,11 @@ from slicer.ScriptedLoadableModule import (
 )
 
 import slicer
+from HighResSegmentationLib.Links import tutorial
 from SRSegmentationLib import Tests
 from SRSegmentationLib.Logic import SRSegmentationLogic
 
 __all__ = ["SRSegmentation", "SRSegmentationLogic", "SRSegmentationTest", "SRSegmentationWidget"]
-
-_TUTORIAL = (
-    "https://github.com/HighResSegmentation/SlicerHighResSegmentation/blob/main/docs/tutorials/sr_segmentation.md"
-)
 
 
 class SRSegmentation(ScriptedLoadableModule):
@@ -33,7 +30,7 @@ class SRSegmentation(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Segments a whole image at once by networks that learned to restore its resolution, as fine as the image "
             'or finer. <a href="{url}">Step by step, with pictures.</a>'
-        ).format(url=_TUTORIAL)
+        ).format(url=tutorial("sr_segmentation"))
         self.parent.acknowledgementText = _(
             "Methods: PFSeg, patch-free segmentation guided by super-resolution (Wang et al., MICCAI 2021, "
             "arXiv:2210.14645), and SASR-Net, scale-aware super-resolution for lesions (Luo et al., IEEE TNNLS 2024, "

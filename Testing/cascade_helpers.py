@@ -40,8 +40,8 @@ class Above(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.any():
             self.seen.append(tuple(x.shape))
-        grey = x.mean(dim=1, keepdim=True)
-        steps = [torch.zeros_like(grey), *(40 * (grey - level) for level in self.levels)]
+        gray = x.mean(dim=1, keepdim=True)
+        steps = [torch.zeros_like(gray), *(40 * (gray - level) for level in self.levels)]
         return torch.cat(steps, dim=1).cumsum(dim=1)
 
 

@@ -56,7 +56,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 SIZES = [128, 192, 256, 384, 512]
 _WARM = 64
 #: Centres of the balls and their radius, as shares of the side, on a diagonal plane so that they stay apart.
-_CENTRES = np.array([[0.2, 0.2, 0.2], [0.2, 0.8, 0.8], [0.8, 0.2, 0.8], [0.8, 0.8, 0.2], [0.5, 0.5, 0.5]])
+_CENTERS = np.array([[0.2, 0.2, 0.2], [0.2, 0.8, 0.8], [0.8, 0.2, 0.8], [0.8, 0.8, 0.2], [0.5, 0.5, 0.5]])
 _RADIUS = 0.125
 #: Logits per voxel of distance, and at most.
 _STEEP, _MOST = 1.0, 15.0
@@ -65,8 +65,8 @@ _STEEP, _MOST = 1.0, 15.0
 def ball_logits(points: Tensor, sides: Tensor, classes: int) -> Tensor:
     """Logits (P, classes) of the balls at points (P, 3) of a volume with these sides, in voxels."""
     result = points.new_zeros(len(points), classes)
-    for number, centre in enumerate(_CENTRES):
-        place = torch.as_tensor(centre, dtype=points.dtype, device=points.device) * sides - 0.5
+    for number, center in enumerate(_CENTERS):
+        place = torch.as_tensor(center, dtype=points.dtype, device=points.device) * sides - 0.5
         inside = _RADIUS * sides.min() - (points - place).norm(dim=1)
         value = 1 + number % (classes - 1)
         # Before the first ball of a label its logit is that of the background.

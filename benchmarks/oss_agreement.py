@@ -56,7 +56,7 @@ def main() -> None:
         lost += len(set(np.unique(maps[1])) - set(np.unique(maps[0])))
     near, dense = seconds / len(shares)
     print(f"{len(shares)} cases, {arguments.finer} output voxels per voxel along each axis")
-    print(f"differing: mean {100 * np.mean(shares):.3f} %, largest {100 * max(shares):.3f} % of the union of foregrounds")
+    print(f"differing: mean {100 * np.mean(shares):.3f} %, largest {100 * max(shares):.3f} % of both foregrounds")
     print(f"labels lost: {lost}; points asked per voxel: {np.mean(points):.3f}")
     print(f"seconds: {near:.2f} near boundaries, {dense:.2f} everywhere")
 

@@ -35,10 +35,10 @@ def ask(client: WorkerClient, request: SampleRequest, grid: Grid | None = None) 
     return time.perf_counter() - began, client.array(done.result["label_map"])
 
 
-def plane(grid: Grid, k: float, centre: NDArray, zoom: float) -> Grid:
+def plane(grid: Grid, k: float, center: NDArray, zoom: float) -> Grid:
     """An axial slice view of the image: (1, 512, 512) pixels; zoom 1 has all of the image."""
     step = max(grid.shape[1:]) / PIXELS / zoom
-    start = np.array([k, *(centre - step * (PIXELS - 1) / 2)])
+    start = np.array([k, *(center - step * (PIXELS - 1) / 2)])
     affine = grid.affine.copy()
     affine[:3, :2] *= step
     affine[:3, 3] = grid.to_world(start)

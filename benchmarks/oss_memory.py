@@ -63,8 +63,8 @@ class Ball(Encoding):
         return {}
 
     def _inside(self, points: np.ndarray) -> np.ndarray:
-        centre = (self._shape - 1) / 2
-        return (self._shape.min() / 3 - np.linalg.norm(points - centre, axis=-1)).clip(-30, 30).astype(np.float32)
+        center = (self._shape - 1) / 2
+        return (self._shape.min() / 3 - np.linalg.norm(points - center, axis=-1)).clip(-30, 30).astype(np.float32)
 
 
 def oss_net() -> OssNet:
@@ -82,8 +82,8 @@ def oss_net() -> OssNet:
 
 
 def noise(size: int) -> Image:
-    grey = np.random.default_rng(0).integers(0, 255, (1, size, size, size), dtype=np.int16)
-    return Image(grey, Grid.from_spacing((size, size, size)), "noise")
+    gray = np.random.default_rng(0).integers(0, 255, (1, size, size, size), dtype=np.int16)
+    return Image(gray, Grid.from_spacing((size, size, size)), "noise")
 
 
 def measure_output(size: int) -> None:

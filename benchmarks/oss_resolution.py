@@ -56,14 +56,14 @@ def around_liver(torso: Torso, grid: Grid) -> Box:
     return Box.whole(REGION).shift(start.tolist())
 
 
-def picture(path: Path, found: dict[str, NDArray[np.uint8]], truth: NDArray[np.uint8], grey: NDArray) -> None:
+def picture(path: Path, found: dict[str, NDArray[np.uint8]], truth: NDArray[np.uint8], gray: NDArray) -> None:
     """A part of the middle slice with the outlines of all labels, in red where they are true."""
     figure = Figure(figsize=(4 * len(found), 4.3), layout="constrained")
     k, side = truth.shape[0] // 2, 96
     j, i = (np.argwhere(truth[k] == 2) if (truth[k] == 2).any() else np.argwhere(truth[k] == 1)).mean(0).astype(int)
     window = slice(max(0, j - side // 2), j + side // 2), slice(max(0, i - side // 2), i + side // 2)
     for axes, (name, labels) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-        axes.imshow(grey[k][window], cmap="gray")
+        axes.imshow(gray[k][window], cmap="gray")
         for value in range(1, int(truth.max()) + 1):
             for mask, color in ((truth, "red"), (labels, "deepskyblue")):
                 outline = (mask[k][window] == value).astype(float)
@@ -101,8 +101,8 @@ def main() -> None:
                     scores = label_metrics(labels, truth, fine, label.value)
                     rows.append({"case": case, "factor": factor, "row": name, "label": label.name, **scores})
             if case == 0 and factor == max(arguments.factors):
-                grey = resample_labels(image.array[0][region.slices], grid.crop(region), fine)
-                picture(arguments.output / "boundary.png", found, truth, grey)
+                gray = resample_labels(image.array[0][region.slices], grid.crop(region), fine)
+                picture(arguments.output / "boundary.png", found, truth, gray)
     (arguments.output / "rows.json").write_text(json.dumps(rows, indent=1))
     print("| times finer | | Dice | surface Dice | HD95 mm | not found |\n|---|---|---|---|---|---|")
     for factor in arguments.factors:

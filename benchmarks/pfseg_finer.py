@@ -70,8 +70,8 @@ def main() -> None:
                 values = [label_metrics(found, truth.array, truth.grid, label.value) for label in labels]
                 row = [float(np.mean([v[key] for v in values if v[key] is not None])) for key in KEYS]
                 scores.setdefault(f"{name}, {way}", []).append(row)
-                grey = resample(image.array[0], image.grid, truth.grid)
-                picture = CasePicture(path.name, grey, truth.grid, truth.array, found, way, labels)
+                gray = resample(image.array[0], image.grid, truth.grid)
+                picture = CasePicture(path.name, gray, truth.grid, truth.array, found, way, labels)
                 with replacing(arguments.output / f"{path.name.split('.')[0]}-{name}-{way}.png") as temporary:
                     temporary.write_bytes(png_bytes(contour_figure(picture)))
         print(path.name, {key: np.round(rows[-1], 4).tolist() for key, rows in scores.items()}, flush=True)

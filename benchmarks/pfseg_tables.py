@@ -97,10 +97,8 @@ def print_table(folder: Path) -> None:
         gain = compare(base, metrics).overall if base and base is not metrics else None
         text = f"{gain.difference:+.3f} ({gain.low:+.3f} … {gain.high:+.3f})" if gain else ""
         numbers = [f"{metrics['mean'][key]:.3f}" for key in keys]
-        cost = metrics["cost"]
-        print(
-            f"| {row} | {' | '.join(numbers)} | {text} | {cost['seconds_mean']:.1f} | {cost['peak_memory_mib_max']:.0f} |"
-        )
+        costs = f"{metrics['cost']['seconds_mean']:.1f} | {metrics['cost']['peak_memory_mib_max']:.0f}"
+        print(f"| {row} | {' | '.join(numbers)} | {text} | {costs} |")
 
 
 def main() -> None:

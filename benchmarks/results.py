@@ -24,7 +24,7 @@ from results_tables import Tables, read_tables, stored
 
 from hrseg.errors import HrsegError, InputError
 from hrseg.evaluation.measures import MEASURES
-from hrseg.evaluation.summary import Case, read_metrics
+from hrseg.evaluation.summary import Case, read_metrics, unit_of
 from hrseg.image import make_folder, replacing
 from hrseg.model_card import model_card
 from hrseg.model_header import SUFFIX, read_header
@@ -39,6 +39,9 @@ _MARKED = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 def compact(metrics: dict[str, Any]) -> dict[str, Any]:
     """What is stored of an evaluation: no paths, and a digit more than tables show."""
     about = {part: _without_paths(metrics.get(part, {})) for part in ("model", "data")}
+    # Cases lose the names of their files, which tell it.
+    if unit_of({**metrics, **about}) == "pixels":
+        about["data"]["unit"] = "pixels"
     return {**about, "cases": [_compact_case(case) for case in metrics["cases"]]}
 
 
@@ -53,7 +56,7 @@ def _is_path(value: Any) -> bool:
 
 def _compact_case(case: Case) -> dict[str, Any]:
     scores = {
-        label: {key: _rounded(values[key], key) for key in MEASURES if key in values}
+        label: {key: _rounded(values[key], key) for key in MEASURES if key in values} | _size(values)
         for label, values in case["labels"].items()
     }
     kept: dict[str, Any] = {"name": case["name"], "labels": scores}
@@ -63,6 +66,12 @@ def _compact_case(case: Case) -> dict[str, Any]:
     if case.get("peak_memory_mib") is not None:
         kept["peak_memory_mib"] = round(case["peak_memory_mib"], 1)
     return kept
+
+
+def _size(values: Case) -> dict[str, float]:
+    """The true size, by which tables part cases; in few digits, whatever the size."""
+    size = values.get("truth_ml")
+    return {} if size is None else {"truth_ml": float(f"{size:.6g}")}
 
 
 def _rounded(value: float | None, key: str) -> float | None:

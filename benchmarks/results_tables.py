@@ -30,7 +30,7 @@ from pydantic import Field, ValidationError, model_validator
 from hrseg.errors import InputError
 from hrseg.evaluation.compare import Difference, compare
 from hrseg.evaluation.measures import MEASURES
-from hrseg.evaluation.summary import read_metrics, summarise
+from hrseg.evaluation.summary import read_metrics, size_terciles, summarise
 from hrseg.model_file import Strict, first_problem
 
 Metrics = dict[str, Any]
@@ -45,6 +45,7 @@ class Column(Strict):
             where it is), ``seconds`` (mean), ``memory`` (MiB, largest), or ``cases``.
         metric: which score, where one is shown.
         of: whose: the row's ``metrics``, or its ``reference``.
+        size: of ``small``, ``medium`` or ``large`` cases alone: terciles of the true size of their labels together.
         scale: 100 for per cent.
         digits: decimals.
     """
@@ -53,6 +54,7 @@ class Column(Strict):
     show: Literal["mean", "mean ± sd", "gain", "better", "seconds", "memory", "cases"] = "mean"
     metric: str = "dice"
     of: Literal["metrics", "reference"] = "metrics"
+    size: Literal["small", "medium", "large"] | None = None
     scale: float = 1
     digits: int = Field(default=3, ge=0, le=6)
 
@@ -139,7 +141,17 @@ def stored(folder: Path, name: str) -> Metrics:
     return {**metrics, **summarise(metrics["cases"])}
 
 
+def _of_size(metrics: Metrics, size: str) -> Metrics:
+    """The cases of one tercile."""
+    names, _ = size_terciles(metrics["cases"])
+    cases = [case for case in metrics["cases"] if names[case["name"]] == size]
+    return {**metrics, "cases": cases, **summarise(cases)}
+
+
 def _cell(column: Column, label: str | None, metrics: Metrics, reference: Metrics | None) -> str:
+    if column.size:
+        metrics = _of_size(metrics, column.size)
+        reference = reference and _of_size(reference, column.size)
     if column.show in ("gain", "better"):
         return _compared(column, label, metrics, reference)
     of = reference if column.of == "reference" else metrics

@@ -3,8 +3,9 @@
     python benchmarks/sasr_cost.py --recipe skin-lesion-sasr --profile full
 
 Both give a mask of the same size; weights are random, which cost the same. The U-Net has the same encoder and widths,
-and sees the image at the resolution of the mask. Each runs in a process of its own; runs take turns and the median
-counts.
+and sees the image at the resolution of the mask. Each runs in a process of its own, where the second run counts, and
+memory is its peak above what the process held before; runs take turns and the median counts. Times in brackets are
+those of the fastest and the slowest run, ratios are to the network at low resolution.
 """
 
 from __future__ import annotations
@@ -80,11 +81,25 @@ def main() -> None:
             command = [sys.executable, __file__, *places, "--row", row]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[row].append(json.loads(done.stdout.splitlines()[-1]))
-    print(f"{a.recipe}, {a.profile}, low resolution {shape}, {torch.get_num_threads()} threads, {a.device}")
-    print("| network | seconds | peak MiB | mask |\n| --- | --- | --- | --- |")
+    sides = " x ".join(str(n) for n in reversed(shape) if n > 1)
+    where = torch.cuda.get_device_name() if a.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
+    print(f"{a.recipe}, {a.profile}, low resolution {sides}, {where}, {a.rounds} rounds\n")
+    print("| network | seconds | times as long | peak MiB | times as much | mask |\n|" + " --- |" * 6)
+    first = next(iter(found.values()))
     for row, runs in found.items():
-        seconds, memory = statistics.median(r[0] for r in runs), statistics.median(r[1] for r in runs)
-        print(f"| {row} | {seconds:.2f} | {memory / MIB:.0f} | {runs[0][2]} {' '.join(runs[0][3])} |")
+        (seconds, memory), (one, other) = medians(runs), medians(first)
+        fastest, slowest = min(r[0] for r in runs), max(r[0] for r in runs)
+        mask = " x ".join(str(n) for n in reversed(runs[0][2]) if n > 1)
+        notices = f"; {' '.join(runs[0][3])}" if runs[0][3] else ""
+        print(
+            f"| {row} | {seconds:.2f} ({fastest:.2f} … {slowest:.2f}) | {seconds / one:.1f} | {memory / MIB:.0f} | "
+            f"{memory / other:.1f} | {mask}{notices} |"
+        )
+
+
+def medians(runs: list[list]) -> tuple[float, float]:
+    """Seconds and bytes."""
+    return statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
 
 
 if __name__ == "__main__":

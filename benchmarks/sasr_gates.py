@@ -3,46 +3,36 @@
     python benchmarks/sasr_gates.py --model runs/skin-lesion-sasr.safetensors --data runs/skin.json --picture gates.png
 
 Gates are those of the finest level. Were they to follow size, wide paths would be more open in large lesions than in
-small ones: the last columns give that difference with its interval over lesions (bootstrap).
+small ones: the last lines give that difference with its interval over lesions (bootstrap). The report of `hrseg
+evaluate` shows the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from hrseg.data_list import DataList, read_case, read_data_list
-from hrseg.evaluation.compare import bootstrap_interval
-from hrseg.model_file import Model, load_model
-from hrseg.sasr.gates import BINS, gates_of_lesions, size_bin, terciles
-from hrseg.sasr.network import SasrNetwork
-from hrseg.sasr.settings import NetworkSettings
+from hrseg.errors import HrsegError, InputError
+from hrseg.evaluation.figures import png_bytes
+from hrseg.evaluation.gates import Gated, by_size, differences, gate_figure
+from hrseg.image import replacing
+from hrseg.methods import method_of
+from hrseg.model_file import load_model
+from hrseg.runtime import choose_device
 
 
-def lesion_gates(model: Model, data: DataList, split: str) -> list[tuple[float, list[float]]]:
-    """Diameter, in voxels of what the network sees, and mean gate per path of each lesion."""
-    network, header, found = model.network, model.header, []
-    assert isinstance(network, SasrNetwork)
-    for case in data.cases(split):
-        image, truth = read_case(case, data.value_map(header.labels))
-        found += gates_of_lesions(network, header, image, truth, header.inference["window"])
-    return found
-
-
-def draw(table: dict[str, np.ndarray], names: list[str], path: Path, title: str) -> None:
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    for n, (size, rows) in enumerate(table.items()):
-        places = np.arange(len(names)) + (n - 1) * 0.25
-        spread = rows.std(axis=0) / max(1, len(rows)) ** 0.5
-        axes.bar(places, rows.mean(axis=0), 0.25, yerr=1.96 * spread, label=f"{size} ({len(rows)})")
-    axes.set(ylabel="mean gate inside lesions", title=title, ylim=(0, 1))
-    axes.set_xticks(np.arange(len(names)), [f"{name} wide" for name in names])
-    axes.legend()
-    figure.savefig(path, dpi=130)
+def lesion_gates(path: Path, data: DataList, split: str, device: str) -> tuple[list[str], list]:
+    """Widths of the paths, and of each lesion the diameter (in voxels of what the network sees) and the gates."""
+    model = load_model(path)
+    method = method_of(model)
+    if not (isinstance(method, Gated) and method.paths):
+        raise InputError(f'The model "{model.header.name}" has no gates; choose a SASR-Net model with sdc.')
+    model.network.to(choose_device(device))
+    values = data.value_map(model.header.labels)
+    found = [lesion for case in data.cases(split) for lesion in method.lesion_gates(*read_case(case, values))]
+    return method.paths, found
 
 
 def main() -> None:
@@ -50,28 +40,26 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--picture", type=Path, help="PNG to write")
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    model = load_model(arguments.model)
-    names = ["1", *(str(2 * d + 1) for d in NetworkSettings(**model.header.network).dilations)]
-    found = lesion_gates(model, read_data_list(arguments.data), arguments.split)
-    limits = terciles([diameter for diameter, _ in found])
-    table = {
-        size: np.array([g for d, g in found if size_bin(d, limits) == size]).reshape(-1, len(names)) for size in BINS
-    }
-    print("| lesions | " + " | ".join(f"{name} wide" for name in names) + " |\n|" + " --- |" * (len(names) + 1))
-    for size, rows in table.items():
-        print(f"| {size} ({len(rows)}) | " + " | ".join(f"{value:.3f}" for value in rows.mean(axis=0)) + " |")
-    small, large = table["small"], table["large"]
-    for n, name in enumerate(names):
-        # The interval of a difference of independent means: each resampled around its own.
-        low, high = (
-            bootstrap_interval(part[:, n] - part[:, n].mean(), 10_000, s) for s, part in ((0, small), (1, large))
-        )
-        spread = np.hypot(low[1] - low[0], high[1] - high[0]) / 2
-        print(f"{name} wide: large - small {large[:, n].mean() - small[:, n].mean():+.4f} ± {spread:.4f}")
-    if arguments.picture:
-        draw(table, names, arguments.picture, model.header.title)
+    try:
+        paths, found = lesion_gates(arguments.model, read_data_list(arguments.data), arguments.split, arguments.device)
+        table = by_size(found)
+        if not {"small", "large"} <= table.keys():
+            raise InputError(f"The {len(found)} lesions are all of one size; choose cases with others.")
+        print("| lesions | " + " | ".join(f"{path} wide" for path in paths) + " |\n|" + " --- |" * (len(paths) + 1))
+        for size, gates in table.items():
+            print(f"| {size} ({len(gates)}) | " + " | ".join(f"{mean:.3f}" for mean in gates.mean(axis=0)) + " |")
+        for path, (mean, low, high) in zip(paths, differences(table), strict=True):
+            print(f"{path} wide: large - small {mean:+.3f} ({low:+.3f} … {high:+.3f})")
+        if arguments.picture:
+            figure = gate_figure(table, paths)
+            figure.patch.set(alpha=1, facecolor="white")
+            with replacing(arguments.picture) as temporary:
+                temporary.write_bytes(png_bytes(figure))
+    except HrsegError as error:
+        sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

@@ -100,16 +100,6 @@ def instancesFromResult(
     return segmentationFromResult({**result, "labels": labels}, instanceArray, volumeNode, name)
 
 
-def show3D(segmentationNode: Any, on: bool) -> None:
-    """Shows the segmentation as surfaces in the 3D views, or takes the surfaces away."""
-    segmentationNode.CreateDefaultDisplayNodes()
-    if on:
-        segmentationNode.CreateClosedSurfaceRepresentation()
-        segmentationNode.GetDisplayNode().SetVisibility3D(True)
-    else:
-        segmentationNode.RemoveClosedSurfaceRepresentation()
-
-
 def _gridOf(result: Mapping[str, Any], array: NDArray, toSegmentation: Floats) -> Grid:
     """The label map's grid in the frame of the segmentation."""
     if array.ndim != 3 or array.dtype.kind not in "iu":

@@ -65,16 +65,16 @@ def pointwise(conv: Convolution, x: Tensor) -> Tensor:
     return y if conv.bias is None else y + conv.bias.view(-1, *[1] * (x.ndim - 2))
 
 
-def begin_with_background(head: Convolution) -> None:
+def begin_with_background(head: Convolution | nn.Linear) -> None:
     """Sets the biases of a last layer so that its first answer is background, with 98 %.
 
     Structures fill a thousandth of many volumes. A network that begins with equal chances learns little else than that
     for hundreds of steps (Lin et al. 2017, arXiv:1708.02002, section 3.3).
     """
-    if head.out_channels > 1 and head.bias is not None:
+    if head.bias is not None and len(head.bias) > 1:
         with torch.no_grad():
             head.bias.zero_()
-            head.bias[0] = math.log(0.98 / 0.02 * (head.out_channels - 1))
+            head.bias[0] = math.log(0.98 / 0.02 * (len(head.bias) - 1))
 
 
 class ResBlock(nn.Module):

@@ -19,9 +19,13 @@ from numpy.typing import NDArray
 from hrseg.errors import InputError, OutputError
 from hrseg.geometry import Floats, Grid, Reorientation
 from hrseg.itk_io import read_itk, write_itk
+from hrseg.pictures import PICTURE_SUFFIXES, is_picture, picture_problem, picture_to_itk
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", *PICTURE_SUFFIXES)
+#: Of files that can be written and hold any image with its place in space.
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+#: PNG for single slices of whole numbers alone.
+WRITABLE_SUFFIXES = (*VOLUME_SUFFIXES, ".png")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _WRITABLE_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
@@ -53,11 +57,11 @@ class Image:
     def check_finite(self) -> None:
         """Raises InputError when a value is NaN or infinite."""
         if self.array.dtype.kind == "f":
-            bad = int(np.count_nonzero(~np.isfinite(self.array)))
+            bad = int(np.count_nonzero(~np.isfinite(self.array).all(axis=0)))
             if bad:
                 raise InputError(
-                    f'The image "{self.name}" has {bad} voxels that are NaN or infinite; replace them, '
-                    "for example by the value of the background."
+                    f'The image "{self.name}" has {bad} voxel{" that is" if bad == 1 else "s that are"} NaN or '
+                    "infinite; use a number instead, for example the value of the background."
                 )
 
     def reoriented(self, change: Reorientation) -> Image:
@@ -167,13 +171,23 @@ def lps_affine(grid: Grid) -> Floats:
 def write_image(path: str | os.PathLike[str], array: NDArray, grid: Grid) -> None:
     """Writes ``array``, (K, J, I) or (C, K, J, I), to NIfTI, NRRD or MHA; an existing file is replaced in one step.
 
+    A single slice of whole numbers may also become a PNG, pixel by pixel.
+
     Raises:
-        InputError: a file type that cannot hold the geometry.
+        InputError: a file type that cannot hold the geometry, or a PNG that cannot hold the numbers.
         OutputError: the folder is missing, read-only or full; nothing is left behind.
     """
     path = Path(path)
     check_writable_suffix(path)
-    itk = image_to_itk(array, grid)
+    if is_picture(path):
+        if problem := picture_problem(array):
+            raise InputError(
+                f'Cannot write "{path.name}": {problem}; choose a name that ends in one of '
+                f"{', '.join(VOLUME_SUFFIXES)}."
+            )
+        itk = picture_to_itk(array, grid)
+    else:
+        itk = image_to_itk(array, grid)
     with replacing(path) as temporary:
         write_itk(itk, temporary)
 

@@ -86,7 +86,10 @@ def _read_file(file: Path, path: Path) -> sitk.Image:
     if is_nifti(file) and not _is_complete(file, _nifti_bytes(reader)):
         raise InputError(f'The file "{path}" is incomplete or damaged; copy or download it again.')
     if is_nifti(file) and (bad := _count_not_finite(file, reader)):
-        raise InputError(f'The image "{path}" has {bad} voxels that are NaN or infinite; replace them by numbers.')
+        raise InputError(
+            f'The image "{path}" has {bad} voxel{" that is" if bad == 1 else "s that are"} NaN or infinite; '
+            "use a number instead."
+        )
     return reader.Execute()
 
 

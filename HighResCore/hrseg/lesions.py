@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from hrseg.geometry import Box, Floats, Grid, as_shape
 from hrseg.labels import Label
 
+#: Thirds of a set of lesions or cases, by size.
+SIZES = ("small", "medium", "large")
 #: Directions in which the ends of a large lesion are looked for: its diameter comes out 0.1 % too short at most.
 _DIRECTIONS = 1500
 #: With so few voxels at its border a lesion is measured exactly.
@@ -41,6 +44,23 @@ class Lesion:
     diameter: float
     probability: float | None
     center: tuple[float, float, float]
+
+
+def ball_diameter(size: float, dimension: int) -> float:
+    """Of the ball (in two dimensions the disc, in one the line) of this size."""
+    unit_ball = math.pi ** (dimension / 2) / math.gamma(dimension / 2 + 1)
+    return 2 * (size / unit_ball) ** (1 / dimension)
+
+
+def terciles(sizes: Sequence[float]) -> tuple[float, float]:
+    """The two sizes that part a set into :data:`SIZES`; infinite where the set is empty."""
+    low, high = np.quantile(sizes, [1 / 3, 2 / 3]).tolist() if len(sizes) else (np.inf, np.inf)
+    return low, high
+
+
+def size_name(size: float, limits: tuple[float, float]) -> str:
+    """Small up to the first limit, medium up to the second."""
+    return SIZES[int(size > limits[0]) + int(size > limits[1])]
 
 
 def lesions_of(

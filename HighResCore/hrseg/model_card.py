@@ -107,7 +107,7 @@ def _making(path: Path, header: Header, recipe: str) -> str:
         if p.orientation
         else "",
         "voxel size": f"{_by(p.spacing[::-1])} mm (images are resampled to it)" if p.spacing else "the image's own",
-        "gray values": _greys(header),
+        "gray values": _grays(header),
         "parameters": f"{sum(math.prod(shape) for shape in shapes):,}",
         "file": f"{path.stat().st_size / 1e6:.1f} MB, SHA-256 `{file_sha256(path)}`",
         "training": f"profile `{t.profile}`, {t.steps:,} steps, seed {t.seed}{chosen}" if t.steps else "",
@@ -118,7 +118,7 @@ def _making(path: Path, header: Header, recipe: str) -> str:
     return "## Network and file\n\n" + _table(["", ""], [[key, value] for key, value in rows.items() if value])
 
 
-def _greys(header: Header) -> str:
+def _grays(header: Header) -> str:
     kind, low, high = (getattr(header.preprocessing.intensity, key) for key in ("kind", "low", "high"))
     if kind == "zscore":
         return "brought to mean 0 and standard deviation 1"

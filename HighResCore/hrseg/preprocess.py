@@ -62,7 +62,7 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
     if room is not None:
         check_room(preparing_bytes(image, subject, grid), room)
     array = _resized(oriented.array[(..., *subject.slices)], grid.shape)
-    greys = normalise(array, header.preprocessing.intensity)
+    greys = normalize(array, header.preprocessing.intensity)
     return Prepared(array, grid, change, subject, oriented.grid, tuple(greys))
 
 
@@ -109,7 +109,7 @@ def check(image: Image, header: Header) -> Image:
     return replace(image, array=np.broadcast_to(image.array, (wanted, *image.grid.shape)))
 
 
-def normalise(array: NDArray[np.float32], intensity: Intensity) -> list[tuple[float, float]]:
+def normalize(array: NDArray[np.float32], intensity: Intensity) -> list[tuple[float, float]]:
     """Normalises the grey values of ``array`` (C, K, J, I) in place; see :class:`Intensity`.
 
     A constant channel becomes zero, or a constant between 0 and 1 under ``window``.

@@ -170,7 +170,7 @@ def _triangle_taps(positions: Floats, length: int, step: float) -> tuple[NDArray
     if width > 1:
         # A shrinking filter counts inside voxels only; an interpolating one repeats the edge.
         weight = np.where((index < 0) | (index >= length), 0.0, weight)
-    return np.clip(index, 0, length - 1), _normalised(weight)
+    return np.clip(index, 0, length - 1), _normalized(weight)
 
 
 def _area_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.intp], Floats]:
@@ -179,10 +179,10 @@ def _area_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.
     index = np.floor(low + 0.5).astype(int) + np.arange(int(np.ceil(step)) + 1)
     weight = np.maximum(0.0, np.minimum(high, index + 0.5) - np.maximum(low, index - 0.5))
     weight = np.where((index < 0) | (index >= length), 0.0, weight)
-    return np.clip(index, 0, length - 1), _normalised(weight)
+    return np.clip(index, 0, length - 1), _normalized(weight)
 
 
-def _normalised(weight: Floats) -> Floats:
+def _normalized(weight: Floats) -> Floats:
     total = weight.sum(axis=1, keepdims=True)
     return weight / np.where(total > 0, total, 1.0)
 

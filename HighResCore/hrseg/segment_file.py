@@ -12,6 +12,7 @@ from hrseg.errors import InputError
 from hrseg.image import read_image, replacing, write_image
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result
+from hrseg.pictures import is_picture
 from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
 from hrseg.segment_job import Job, probability_files
@@ -74,12 +75,14 @@ def options_of(job: Job, boxes: tuple[RegionBox, ...] = ()) -> Options:
 def report_of(image: Path, method: Method, result: Result, run: Run, forecast: int) -> dict[str, Any]:
     """What was done, for a JSON file. Shapes and spacings are in file order, (i, j, k); memory is beyond the image's.
 
+    Labels have milliliters, but not those of pictures, whose pixels have no known size.
+
     Boxes, of methods that take them, are entries as :func:`hrseg.prompts.read_boxes` reads them.
 
     Args:
         forecast: bytes that the job was expected to need.
     """
-    grid = result.label_map.grid
+    grid, flat = result.label_map.grid, is_picture(image)
     counts = np.bincount(result.label_map.array.ravel(), minlength=len(result.labels) + 1)
     seconds = {name: round(value, 3) for name, value in run.seconds.items()}
     return {
@@ -97,7 +100,7 @@ def report_of(image: Path, method: Method, result: Result, run: Run, forecast: i
                 "value": label.value,
                 "name": label.name,
                 "voxels": int(counts[label.value]),
-                "millilitres": round(float(counts[label.value] * grid.voxel_volume / 1000), 4),
+                **({} if flat else {"millilitres": round(float(counts[label.value] * grid.voxel_volume / 1000), 4)}),
             }
             for label in result.labels
         ],

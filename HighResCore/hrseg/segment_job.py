@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hrseg.errors import InputError
-from hrseg.image import IMAGE_SUFFIXES, check_folder, check_writable_suffix, file_stem, make_folder
+from hrseg.image import (
+    IMAGE_SUFFIXES,
+    VOLUME_SUFFIXES,
+    check_folder,
+    check_writable_suffix,
+    file_stem,
+    make_folder,
+)
 from hrseg.json_file import read_json
 from hrseg.labels import Label
+from hrseg.pictures import is_picture
 from hrseg.segmentation_file import check_output_name
 
 if TYPE_CHECKING:
@@ -47,6 +55,7 @@ class Job:
         spacing: of the label map in mm, (k, j, i); None: the image's own grid.
         super_resolved: image made sharper, on the grid of the finest resolution that the model knows.
         resolution, guidance_center: as in :class:`Options`.
+        ending: of label maps in folders.
     """
 
     image: Path
@@ -62,6 +71,7 @@ class Job:
     super_resolved: Path | None = None
     resolution: Literal["input", "fine"] = "input"
     guidance_center: tuple[float, float, float] | None = None
+    ending: str = _ENDINGS["output"]
 
     @property
     def inputs(self) -> list[Path]:
@@ -92,7 +102,8 @@ class Job:
 
     def in_folders(self, image: Path, name: str) -> Job:
         """The same for an image of that name, where the outputs are folders; ``name`` may have folders in front."""
-        files = {key: folder / f"{name}{end}" for key, end in _ENDINGS.items() if (folder := getattr(self, key))}
+        endings = {**_ENDINGS, "output": self.ending}
+        files = {key: folder / f"{name}{end}" for key, end in endings.items() if (folder := getattr(self, key))}
         return replace(self, image=image, **files)
 
     def check(self) -> None:
@@ -117,7 +128,8 @@ class Job:
             check_folder(path)
 
     def check_method(self, method: Method) -> None:
-        """Raises InputError when something is wanted of a method that knows no such thing."""
+        """Raises InputError when something is wanted of a method that knows no such thing, or that no picture holds."""
+        self._check_pictures(method)
         if (self.spacing or self.save_field) and not method.any_spacing:
             raise InputError(
                 f'The method "{method.name}" of the model "{method.model.header.name}" makes label maps on the '
@@ -137,6 +149,21 @@ class Job:
             raise InputError(
                 f'The method "{method.name}" of the model "{method.model.header.name}" uses no guidance crop; '
                 "use a PFSeg model, or leave the guidance center out."
+            )
+
+    def _check_pictures(self, method: Method) -> None:
+        header = method.model.header
+        wanted = [self.output, self.instances, self.super_resolved, Path(f"IMAGE{self.ending}")]
+        pictures = [path.name for path in wanted if path and is_picture(path)]
+        if pictures and header.dimension == 3:
+            raise InputError(
+                f'The model "{header.name}" makes volumes, which the picture "{pictures[0]}" cannot hold; '
+                f"choose a name that ends in one of {', '.join(VOLUME_SUFFIXES)}."
+            )
+        if self.probability and is_picture(self.probability):
+            raise InputError(
+                f'The picture "{self.probability.name}" holds whole numbers, not probabilities; '
+                f"choose a name that ends in one of {', '.join(VOLUME_SUFFIXES)}."
             )
 
 

@@ -18,7 +18,7 @@ SEGMENTATION_SUFFIX = ".seg.nrrd"
 
 
 def write_label_map(path: str | os.PathLike[str], label_map: LabelMap, labels: Sequence[Label]) -> None:
-    """Writes a segmentation (``.seg.nrrd``) or a plain label map (NIfTI, NRRD, MHA), as the name's ending says.
+    """Writes a segmentation (``.seg.nrrd``) or a plain label map (NIfTI, NRRD, MHA; PNG), as the name's ending says.
 
     Raises:
         InputError: another ending; else as :func:`write_segmentation` and :func:`hrseg.image.write_image`.

@@ -115,13 +115,14 @@ class OSSNetLogic(ScriptedLoadableModuleLogic):
             Busy: another job runs.
         """
         volumeID, regionID, segmentationID = nodeID(volume), nodeID(sampling.region), nodeID(segmentation)
+        part = "" if sampling.region is None else sampling.region.GetName()
 
         def build(client: WorkerClient) -> Any:
             return _request(client, nodeOf(volumeID), settings, sampling, nodeOf(regionID), output)
 
         def finished(result: dict[str, Any]) -> None:
             target = requiredNode(segmentationID) if segmentationID else None
-            onDone(self._made(result, requiredNode(volumeID), output, target))
+            onDone(self._made(result, requiredNode(volumeID), output, target, part))
 
         self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
 
@@ -139,11 +140,11 @@ class OSSNetLogic(ScriptedLoadableModuleLogic):
 
         self.jobs.start(Job(build, onDone, onFailed, background=True))
 
-    def _made(self, result: dict[str, Any], volume: Any, output: Output, target: Any) -> Outcome:
-        nodes = self._nodes(result, volume, output, target)
+    def _made(self, result: dict[str, Any], volume: Any, output: Output, target: Any, part: str) -> Outcome:
+        nodes = self._nodes(result, volume, output, target, part)
         return Outcome(nodes, _summary(result, volume, nodes))
 
-    def _nodes(self, result: dict[str, Any], volume: Any, output: Output, target: Any) -> list[Any]:
+    def _nodes(self, result: dict[str, Any], volume: Any, output: Output, target: Any, part: str) -> list[Any]:
         from HighResSegmentationLib.Segmentations import addSegmentsTo, segmentationFromResult
         from OSSNetLib.Outputs import labelVolume, probabilityVolumes, surfaceModels
 
@@ -154,14 +155,14 @@ class OSSNetLogic(ScriptedLoadableModuleLogic):
         array = self.jobs.array(result["label_map"])
         if not array.any():
             return []
-        spacing = spacingText(_gridOfResult(result, array.shape))
+        where = ", ".join(filter(None, [spacingText(_gridOfResult(result, array.shape)), part]))
         if output is Output.labelMap:
-            name = _("{volume} labels {spacing}").format(volume=volume.GetName(), spacing=spacing)
+            name = _("{volume} labels {where}").format(volume=volume.GetName(), where=where)
             return [labelVolume(result, array, volume, name)]
         if target is not None:
             addSegmentsTo(target, result, array, volume)
             return [target]
-        name = _("{volume} segmentation {spacing}").format(volume=volume.GetName(), spacing=spacing)
+        name = _("{volume} segmentation {where}").format(volume=volume.GetName(), where=where)
         return [segmentationFromResult(result, array, volume, name)]
 
 

@@ -23,7 +23,8 @@ class OSSNetParameterNode:
         model: name of the model, not its place on this computer.
         device: as the worker names it, such as "auto", "cpu" or "cuda:0".
         outputSegmentation: segments are added to it; None: a new one is made.
-        result: of the last run.
+        result: of the last look at the whole volume.
+        part: of the last look at a region, if there was none at the whole since.
         factor: how many voxels a voxel of the input becomes along each axis, when looking closer.
         equalSpacing: the same spacing along all axes then.
         region: only there; None: everywhere.
@@ -39,6 +40,7 @@ class OSSNetParameterNode:
     device: str = "auto"
     outputSegmentation: vtkMRMLSegmentationNode
     result: vtkMRMLSegmentationNode
+    part: vtkMRMLSegmentationNode
     factor: Annotated[float, WithinRange(COARSEST, FINEST)] = 2.0
     equalSpacing: bool = False
     region: vtkMRMLMarkupsROINode

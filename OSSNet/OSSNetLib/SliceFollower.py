@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,8 @@ class SliceFollower:
         self._jobs, self._onAsked, self._onStopped = jobs, onAsked, onStopped
         self._subject: _Subject | None = None
         self._overlay: SliceOverlay | None = None
-        self._observed: tuple[Any, int] | None = None
+        #: The view and the volume, each with the tag of an observer.
+        self._observed: list[tuple[Any, int]] = []
         self._level: float | None = None
         self._labels: tuple[int, ...] = ()
         self._asked: Any = None
@@ -71,10 +72,10 @@ class SliceFollower:
     @property
     def sliceNode(self) -> Any:
         """The view that is followed, if any."""
-        return None if self._observed is None else self._observed[0]
+        return self._observed[0][0] if self._observed else None
 
-    def start(self, sliceNode: Any, volume: Any, settings: Settings, covered: Any = None) -> None:
-        """Follows a slice view. ``covered``: a node that the view does not show meanwhile.
+    def start(self, sliceNode: Any, volume: Any, settings: Settings, covered: Sequence[Any] = ()) -> None:
+        """Follows a slice view, wherever the volume is moved. ``covered``: nodes that the view does not show meanwhile.
 
         Raises:
             InputError: no view, no volume, or a nonlinear transform above the volume.
@@ -87,8 +88,9 @@ class SliceFollower:
         requireLinear(volume, _("volume"))
         self._overlay = SliceOverlay(sliceNode, covered)
         self._subject = _Subject(sliceNode.GetID(), volume.GetID(), volumeKey(volume), settings)
-        tag = sliceNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._ask())
-        self._observed, self._asked = (sliceNode, tag), None
+        events = ((sliceNode, vtk.vtkCommand.ModifiedEvent), (volume, volume.TransformModifiedEvent))
+        self._observed = [(node, node.AddObserver(event, lambda *_: self._ask())) for node, event in events]
+        self._asked = None
         self._ask()
 
     def choose(self, level: float | None, labels: tuple[int, ...]) -> None:
@@ -98,12 +100,12 @@ class SliceFollower:
 
     def stop(self) -> None:
         """Takes the overlay away."""
-        if self._observed is not None:
-            sliceNode, tag = self._observed
-            sliceNode.RemoveObserver(tag)
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
         if self._overlay is not None:
             self._overlay.remove()
-        self._subject = self._overlay = self._observed = None
+        self._subject = self._overlay = None
+        self._observed = []
 
     def _ask(self) -> None:
         if self._subject is None or self._waiting:
@@ -149,11 +151,12 @@ class SliceFollower:
     def _state(self) -> tuple[Any, ...]:
         """What a picture depends on; the size of the view, which is 0 while it is not shown, first."""
         assert self._subject is not None
-        view = nodeOf(self._subject.sliceID)
-        if view is None:
+        view, volume = nodeOf(self._subject.sliceID), nodeOf(self._subject.volumeID)
+        if view is None or volume is None:
             return ((0, 0),)
-        matrix = slicer.util.arrayFromVTKMatrix(view.GetXYToRAS())
-        return (tuple(view.GetDimensions()[:2]), tuple(matrix.ravel()), self._level, self._labels)
+        matrices = slicer.util.arrayFromVTKMatrix(view.GetXYToRAS()), _toVolume(volume)
+        places = [None if matrix is None else tuple(matrix.ravel()) for matrix in matrices]
+        return (tuple(view.GetDimensions()[:2]), *places, self._level, self._labels)
 
 
 def sliceGrid(sliceNode: Any, volume: Any) -> tuple[Grid, Any]:
@@ -168,15 +171,24 @@ def sliceGrid(sliceNode: Any, volume: Any) -> tuple[Grid, Any]:
     from hrseg.geometry import Grid
 
     requireLinear(volume, _("volume"))
+    toVolume = _toVolume(volume)
     columns, rows = sliceNode.GetDimensions()[:2]
     step = max(1, math.ceil(math.sqrt(columns * rows / _MOST_PIXELS)))
     affine = np.array(slicer.util.arrayFromVTKMatrix(sliceNode.GetXYToRAS()))
     affine[:3, 3] += (affine[:3, 0] + affine[:3, 1]) * (step - 1) / 2
     affine[:3, :2] *= step
-    toVolume = vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(None, volume.GetParentTransformNode(), toVolume)
     shape = (1, math.ceil(rows / step), math.ceil(columns / step))
-    return Grid(shape, slicer.util.arrayFromVTKMatrix(toVolume) @ affine), affine
+    return Grid(shape, toVolume @ affine), affine
+
+
+def _toVolume(volume: Any) -> Any:
+    """4x4 from the world to the volume's frame; None where that is not linear."""
+    matrix = vtk.vtkMatrix4x4()
+    parent = volume.GetParentTransformNode()
+    if parent is not None and not parent.IsTransformToWorldLinear():
+        return None
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(None, parent, matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def _checkUnchanged(volume: Any, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,23 +19,22 @@ class SliceOverlay:
 
     Args:
         sliceNode: of the view.
-        covered: a node with a display of its own, such as a coarser segmentation, that the view does not show
+        covered: nodes with a display of their own, such as coarser segmentations, that the view does not show
             meanwhile.
     """
 
-    def __init__(self, sliceNode: Any, covered: Any = None) -> None:
+    def __init__(self, sliceNode: Any, covered: Sequence[Any] = ()) -> None:
         self._composite = compositeOf(sliceNode)
         self._scene = sliceNode.GetScene()
         self._volume: Any = None
         self._colors: Any = None
         self._labels: Any = None
         self._before = self._composite.GetLabelVolumeID(), self._composite.GetLabelOpacity()
-        display = None if covered is None else covered.GetDisplayNode()
-        self._covered = (display, _viewIDs(display)) if display else None
-        if display:
-            others = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")]
-            shownIn = self._covered[1] or others
-            _setViewIDs(display, [identifier for identifier in shownIn if identifier != sliceNode.GetID()])
+        displays = [display for node in covered if (display := node.GetDisplayNode())]
+        self._covered = [(display, _viewIDs(display)) for display in displays]
+        others = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")]
+        for display, shownIn in self._covered:
+            _setViewIDs(display, [view for view in shownIn or others if view != sliceNode.GetID()])
 
     def show(self, result: Mapping[str, Any], array: NDArray, affine: NDArray) -> None:
         """Shows labels (1, J, I) of a result; ``affine``: 4x4, (i, j, k, 1) to RAS mm of the world."""
@@ -61,11 +60,12 @@ class SliceOverlay:
             with slicer.util.NodeModify(self._composite):
                 self._composite.SetLabelVolumeID(label)
                 self._composite.SetLabelOpacity(opacity)
-        if self._covered:
-            _setViewIDs(*self._covered)
+        for display, shownIn in self._covered:
+            _setViewIDs(display, shownIn)
         for node in (self._volume and self._volume.GetDisplayNode(), self._volume, self._colors):
             self._drop(node)
-        self._volume = self._colors = self._covered = None
+        self._volume = self._colors = None
+        self._covered = []
 
     @staticmethod
     def _hidden(node: Any) -> Any:

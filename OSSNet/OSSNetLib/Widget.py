@@ -100,7 +100,7 @@ class OSSNetPanel(MethodPanel):
         """Shows how the field is looked at, and whether there is one."""
         p, entry = self.parameters, self.models.entry
         self.closer.show(p, entry.labels if entry else ())
-        self.ui.show3DButton.setSegmentationNode(p.result)
+        self.ui.show3DButton.setSegmentationNode(p.result or p.part)
         encoded = self._encoded is not None and self._encoded == self._subject()
         self.ui.closerButton.enabled = encoded and not self.run.running
         self.ui.closerButton.toolTip = (
@@ -149,19 +149,31 @@ class OSSNetPanel(MethodPanel):
 
         def done(outcome: Outcome) -> None:
             self._encoded = subject
-            self._show(outcome, output)
+            self._show(outcome, output, sampling.region is not None)
 
         self.start(text, lambda: self.logic.startSample(*arguments, done, self.run.failed, self.showProgress, target))
 
-    def _show(self, outcome: Outcome, output: Output) -> None:
+    def _show(self, outcome: Outcome, output: Output, isPart: bool) -> None:
+        message = outcome.message
         if output is Output.segmentation and outcome.node is not None and self.parameters is not None:
-            previous = self.parameters.result
-            if previous is not None and previous is not outcome.node:
-                previous.SetDisplayVisibility(False)
-            self.parameters.result = outcome.node
-        self.run.finished(outcome.message)
+            self._take(outcome.node, isPart)
+            if isPart and self.parameters.result is not None:
+                text = _('It shows the region alone; "{name}" still shows the rest.')
+                message += "\n" + text.format(name=self.parameters.result.GetName())
+        self.run.finished(message)
         if self.parameters is not None:
             self.forecast.askDevices()
+
+    def _take(self, node: Any, isPart: bool) -> None:
+        """A look at a region is shown beside the whole; one at the whole takes the place of all that was shown."""
+        p = self.parameters
+        for replaced in (p.part,) if isPart else (p.part, p.result):
+            if replaced is not None and replaced is not node:
+                replaced.SetDisplayVisibility(False)
+        if isPart:
+            p.part = node
+        else:
+            p.part, p.result = None, node
 
     # ---- following ----
 
@@ -182,7 +194,8 @@ class OSSNetPanel(MethodPanel):
         sampling = self.closer.sampling()
         try:
             self.follower.choose(sampling.level, sampling.labels)
-            self.follower.start(p.sliceView, p.inputVolume, self.settings(), p.result)
+            covered = [node for node in (p.result, p.part) if node is not None]
+            self.follower.start(p.sliceView, p.inputVolume, self.settings(), covered)
         except HrsegError as error:
             self._followEnded(error)
 

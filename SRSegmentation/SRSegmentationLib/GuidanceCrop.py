@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -16,7 +16,9 @@ _MODEL, _SEARCHED = "HighResSegmentation.Model", "HighResSegmentation.Searched"
 _SAME = 0.01
 
 
-def showResult(crop: Mapping[str, Any], volume: Any, model: str, node: Any = None, given: bool = False) -> Any:
+def showResult(
+    crop: Mapping[str, Any], volume: Any, model: str, node: Any = None, given: bool = False, moved: bool = False
+) -> Any:
     """The ROI node of the crop that a run used.
 
     Args:
@@ -25,6 +27,7 @@ def showResult(crop: Mapping[str, Any], volume: Any, model: str, node: Any = Non
         model: name of the model.
         node: of an earlier run, which is taken again.
         given: the user had chosen the place; the one that the search had found stays known.
+        moved: the user has dragged ``node`` since the run began; it stays there.
 
     Raises:
         InputError: no volume, or a nonlinear transform above it.
@@ -36,7 +39,7 @@ def showResult(crop: Mapping[str, Any], volume: Any, model: str, node: Any = Non
     if node is None:
         node = roiFromBox(box, volume, slicer.mrmlScene.GenerateUniqueName(_("Guidance crop")))
         _fixSize(node.GetDisplayNode())
-    else:
+    elif not moved:
         placeRoi(node, box, volume)
     if not given or not belongsTo(node, volume, model):
         node.SetAttribute(_SEARCHED, json.dumps({key: crop[key] for key in ("center", "size", "axes")}))
@@ -54,7 +57,12 @@ def belongsTo(node: Any, volume: Any, model: str) -> bool:
 
 def isMoved(node: Any) -> bool:
     """Whether it lies elsewhere than where the search put it."""
-    return _distance(node.GetCenter(), _searched(node).center) > _SAME
+    return liesElsewhere(node, _searched(node).center)
+
+
+def liesElsewhere(node: Any, center: Sequence[float]) -> bool:
+    """Whether its centre, below its transform, is another one."""
+    return _distance(node.GetCenter(), center) > _SAME
 
 
 def reset(node: Any) -> None:

@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SRSegmentationLib.CropPanel import fitRows
-from SRSegmentationLib.Lesions import Row, jumpToLesion, rowsOf, sizeText, sizeUnit
+from SRSegmentationLib.Lesions import Row, jumpToLesion, lengthUnit, rowsOf, sizeText, sizeUnit
 
 _ROWS_SHOWN = 8
 
@@ -47,7 +47,7 @@ class LesionPanel:
         rows, unit = rowsOf(node), sizeUnit(node)
         self._table.blockSignals(True)
         self._table.setHorizontalHeaderLabels(
-            [_("Lesion"), _("Area") if unit == "mm2" else _("Volume"), _("Longest"), _("Probability")]
+            [_("Lesion"), _("Volume") if unit == "mm3" else _("Area"), _("Longest"), _("Probability")]
         )
         self._table.clearSelection()
         self._table.setRowCount(len(rows))
@@ -60,7 +60,7 @@ class LesionPanel:
         cells = (
             (row.name, _("Click to see it in the slice views.")),
             (sizeText(row.size, unit), _("Size of the lesion.")),
-            (f"{row.diameter:.1f} mm", _("Longest diameter, between the two points furthest apart.")),
+            (f"{row.diameter:.1f} {lengthUnit(unit)}", _("Longest diameter, between the two points furthest apart.")),
             (f"{100 * row.probability:.0f} %", _("Mean probability that the network gave to its voxels.")),
         )
         for column, (text, tip) in enumerate(cells):

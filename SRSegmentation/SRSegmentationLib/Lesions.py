@@ -21,8 +21,8 @@ class Row:
 
     Attributes:
         name: of the lesion.
-        size: cubic or square mm.
-        diameter: mm.
+        size: cubic mm, square mm or pixels; see :func:`sizeUnit`.
+        diameter: mm or pixels.
         probability: mean over its voxels.
         center: RAS mm of the volume's own frame.
     """
@@ -42,11 +42,13 @@ def tableFromResult(lesions: Sequence[Mapping[str, Any]], volume: Any, node: Any
     if node is None:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))
         fileBeside(node, volume)
-    unit = "mm2" if volume.GetImageData().GetDimensions()[2] == 1 else "mm3"
+    unit = _unitOf(volume)
+    # Of a picture's own pixels, also where the mask is finer.
+    pixel = volume.GetSpacing()[0] if unit == "pixels" else 1.0
     columns: dict[str, list[Any]] = {
         "Lesion": [lesion["name"] for lesion in lesions],
-        f"{'Area' if unit == 'mm2' else 'Volume'} ({unit})": [lesion["size"] for lesion in lesions],
-        "Longest diameter (mm)": [lesion["diameter"] for lesion in lesions],
+        f"{'Volume' if unit == 'mm3' else 'Area'} ({unit})": [lesion["size"] / pixel**2 for lesion in lesions],
+        f"Longest diameter ({lengthUnit(unit)})": [lesion["diameter"] / pixel for lesion in lesions],
         "Mean probability": [lesion["probability"] for lesion in lesions],
     }
     columns |= {title: [lesion["center"][axis] for lesion in lesions] for axis, title in enumerate(_PLACE)}
@@ -73,8 +75,23 @@ def rowsOf(node: Any) -> list[Row]:
 
 
 def sizeUnit(node: Any) -> str:
-    """ "mm2" for the table of a 2D image, else "mm3"."""
+    """ "mm3", of 2D images "mm2"; "pixels" of pictures, which have no size in millimetres."""
     return (node.GetAttribute(_UNIT) if node else None) or "mm3"
+
+
+def lengthUnit(unit: str) -> str:
+    """In what diameters are given where sizes are in ``unit``."""
+    return "pixels" if unit == "pixels" else "mm"
+
+
+def _unitOf(volume: Any) -> str:
+    """See :func:`sizeUnit`: a single slice that was read from a picture file is a picture."""
+    from hrseg.pictures import is_picture
+
+    if volume.GetImageData().GetDimensions()[2] > 1:
+        return "mm3"
+    storage = volume.GetStorageNode()
+    return "pixels" if storage is not None and is_picture(storage.GetFileName() or "") else "mm2"
 
 
 def jumpToLesion(node: Any, row: int) -> None:
@@ -86,7 +103,9 @@ def jumpToLesion(node: Any, row: int) -> None:
 
 
 def sizeText(size: float, unit: str) -> str:
-    """A volume or area for people: "812 mm³", "12.3 mL", "45 mm²", "12.3 cm²"."""
+    """A volume or area for people: "812 mm³", "12.3 mL", "45 mm²", "12.3 cm²", "1,234 pixels"."""
+    if unit == "pixels":
+        return f"{size:,.0f} pixels"
     if unit == "mm2":
         return f"{size:.3g} mm²" if abs(size) < 1000 else f"{size / 100:.1f} cm²"
     return f"{size:.3g} mm³" if abs(size) < 1000 else f"{size / 1000:.1f} mL"

@@ -123,11 +123,14 @@ class SRSegmentationLogic(ScriptedLoadableModuleLogic):
     ) -> None:
         """Segments the volume. Where nothing is found no segmentation is made.
 
+        A crop that is dragged before the end stays where it is; the message then says where it was in the run.
+
         Raises:
             Busy: another job runs.
         """
         volumeID, segmentationID = nodeID(volume), nodeID(targets.segmentation)
         others = [nodeID(node) for node in (targets.crop, targets.superResolved, targets.lesions)]
+        center = None if targets.crop is None else tuple(targets.crop.GetCenter())
 
         def build(client: WorkerClient) -> Any:
             from hrseg.worker.messages import SegmentRequest
@@ -135,9 +138,13 @@ class SRSegmentationLogic(ScriptedLoadableModuleLogic):
             return SegmentRequest(**_asked(client, volumeID, settings))
 
         def finished(result: dict[str, Any]) -> None:
+            from SRSegmentationLib.GuidanceCrop import belongsTo, liesElsewhere
+
             segmentation = requiredNode(segmentationID) if segmentationID else None
             nodes = Targets(segmentation, *map(nodeOf, others))
-            onDone(self._segmented(result, requiredNode(volumeID), settings, nodes))
+            volume = requiredNode(volumeID)
+            moved = belongsTo(nodes.crop, volume, result["model"]["name"]) and liesElsewhere(nodes.crop, center)
+            onDone(self._segmented(result, volume, settings, nodes, moved))
 
         self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
 
@@ -154,21 +161,21 @@ class SRSegmentationLogic(ScriptedLoadableModuleLogic):
 
         self.jobs.start(Job(build, onDone, onFailed, background=True))
 
-    def _segmented(self, result: dict[str, Any], volume: Any, settings: Settings, targets: Targets) -> Outcome:
+    def _segmented(
+        self, result: dict[str, Any], volume: Any, settings: Settings, targets: Targets, moved: bool
+    ) -> Outcome:
         labels = self.jobs.array(result["label_map"])
         # The image first: its file may be large, and its room is needed again.
         superResolved = self._superResolved(result, volume, targets.superResolved)
         segmentation, segments = None, []
         if labels.any():
             segmentation, segments = _addSegments(result, labels, volume, targets.segmentation)
-        return Outcome(
-            segmentation,
-            segments,
-            _crop(result, volume, settings, targets.crop),
-            superResolved,
-            _lesions(result, volume, targets.lesions),
-            _message(result, volume, found=segmentation is not None),
-        )
+        crop = _crop(result, volume, settings, targets.crop, moved)
+        message = _message(result, volume, found=segmentation is not None)
+        if moved and crop is not None:
+            message += "\n" + _placeText(result["guidance"], volume)
+        lesions = _lesions(result, volume, targets.lesions)
+        return Outcome(segmentation, segments, crop, superResolved, lesions, message)
 
     def _superResolved(self, result: dict[str, Any], volume: Any, node: Any) -> Any:
         entry = result.get("super_resolved")
@@ -203,13 +210,22 @@ def _addSegments(result: dict[str, Any], labels: Any, volume: Any, target: Any) 
     return segmentation, [inside.GetNthSegmentID(n) for n in range(inside.GetNumberOfSegments())]
 
 
-def _crop(result: dict[str, Any], volume: Any, settings: Settings, node: Any) -> Any:
+def _crop(result: dict[str, Any], volume: Any, settings: Settings, node: Any, moved: bool) -> Any:
     crop = result.get("guidance")
     if crop is None:
         return None
     from SRSegmentationLib.GuidanceCrop import showResult
 
-    return showResult(crop, volume, result["model"]["name"], node, given=settings.guidanceCenter is not None)
+    given = settings.guidanceCenter is not None
+    return showResult(crop, volume, result["model"]["name"], node, given, moved)
+
+
+def _placeText(crop: Mapping[str, Any], volume: Any) -> str:
+    """Where the crop was, of which the user does not see it any more."""
+    center = [0.0, 0.0, 0.0]
+    volume.TransformPointToWorld(crop["center"], center)
+    text = _("For this result the guidance crop was at {place} (R, A, S in mm); press Apply to use it where it is now.")
+    return text.format(place=", ".join(f"{value:.1f}" for value in center))
 
 
 def _lesions(result: dict[str, Any], volume: Any, node: Any) -> Any:

@@ -83,3 +83,13 @@ def _warp() -> Any:
     warp = slicer.vtkOrientedGridTransform()
     warp.SetDisplacementGridData(grid)
     return warp
+
+
+def show_surface(segmentation: Any, on: bool = True) -> None:
+    """What the button *Show 3D* of the panels does."""
+    segmentation.CreateDefaultDisplayNodes()
+    if on:
+        segmentation.CreateClosedSurfaceRepresentation()
+        segmentation.GetDisplayNode().SetVisibility3D(True)
+    else:
+        segmentation.RemoveClosedSurfaceRepresentation()

@@ -88,7 +88,7 @@ def _proposal(volume: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["plain", "oblique"])
-def test_proposed_box_is_dragged_by_its_centre(kind: str, slice_view: SliceView) -> None:
+def test_proposed_box_is_dragged_by_its_center(kind: str, slice_view: SliceView) -> None:
     volume = _volume(kind, TURN)
     slice_view.show(volume, k=10)
     roi = _proposal(volume)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scene_helpers import TURN, add_volume, affine, put_under, shift
+from scene_helpers import TURN, add_volume, affine, put_under, shift, show_surface
 from views import SliceView, ThreeDView
 
 from HighResSegmentationLib.Boxes import roiFromBox
-from HighResSegmentationLib.Segmentations import segmentationFromResult, show3D
+from HighResSegmentationLib.Segmentations import segmentationFromResult
 from HighResSegmentationLib.Volumes import gridOfVolume
 from hrseg.geometry import Box
 from hrseg.prompts import RegionBox
@@ -100,7 +100,7 @@ def test_box_is_drawn_round_the_object(slice_view: SliceView, tmp_path: Path) ->
 def test_surface_and_box_in_3d(three_d_view: ThreeDView, tmp_path: Path) -> None:
     volume, labels = _scene()
     node = _segmented(volume, labels)
-    show3D(node, True)
+    show_surface(node)
     three_d_view.fit(node)
     picture = three_d_view.picture(tmp_path / "surface.png")
     assert 0.05 < _reddish(picture).mean() < 0.9

@@ -29,7 +29,7 @@ def test_it_lies_where_the_volume_lies(scene: Any, kind: str) -> None:
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), array[0])
 
 
-def test_the_greys_of_the_volume(scene: Any) -> None:
+def test_the_grays_of_the_volume(scene: Any) -> None:
     """Its type, rounded and clipped, and its window."""
     volume = add_volume(np.zeros((1, 2, 2), np.uint8))
     volume.CreateDefaultDisplayNodes()
@@ -44,7 +44,7 @@ def test_the_greys_of_the_volume(scene: Any) -> None:
     assert slicer.util.arrayFromVolume(volume).max() == 0
 
 
-def test_colour(scene: Any) -> None:
+def test_color(scene: Any) -> None:
     volume = add_volume(np.zeros((1, 2, 2, 3), np.uint8))
     array = np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2)
     node = volumeFromResult(array, np.eye(4).tolist(), volume, "sharp", sameGreys=True)
@@ -54,10 +54,10 @@ def test_colour(scene: Any) -> None:
 
 def test_a_node_is_taken_again_unless_it_is_of_another_kind(scene: Any) -> None:
     volume = add_volume(np.zeros((1, 2, 2), np.uint8))
-    grey, colour = np.ones((1, 1, 4, 4), np.uint8), np.ones((3, 1, 4, 4), np.uint8)
-    first = volumeFromResult(grey, np.eye(4).tolist(), volume, "sharp")
-    assert volumeFromResult(grey, np.eye(4).tolist(), volume, "sharp", first) is first
-    second = volumeFromResult(colour, np.eye(4).tolist(), volume, "sharp", first)
+    gray, color = np.ones((1, 1, 4, 4), np.uint8), np.ones((3, 1, 4, 4), np.uint8)
+    first = volumeFromResult(gray, np.eye(4).tolist(), volume, "sharp")
+    assert volumeFromResult(gray, np.eye(4).tolist(), volume, "sharp", first) is first
+    second = volumeFromResult(color, np.eye(4).tolist(), volume, "sharp", first)
     assert second is not first
     assert first.GetScene() is None
 

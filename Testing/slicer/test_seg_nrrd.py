@@ -78,7 +78,7 @@ def test_every_voxel_is_where_it_was(kind: str, scene: Any, tmp_path: Path) -> N
         _assert_at_voxels(_ras_points(node, f"Segment_{entry.value}"), label_map, entry.value)
 
 
-def test_names_colours_and_codes(scene: Any, tmp_path: Path) -> None:
+def test_names_colors_and_codes(scene: Any, tmp_path: Path) -> None:
     write_segmentation(tmp_path / "a.seg.nrrd", _label_map("plain"), LABELS)
     segmentation = _load(tmp_path / "a.seg.nrrd").GetSegmentation()
     assert segmentation.GetNumberOfSegments() == 4

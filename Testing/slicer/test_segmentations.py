@@ -7,10 +7,21 @@ import numpy as np
 import pytest
 import vtk
 from numpy.typing import NDArray
-from scene_helpers import KINDS, TURN, add_volume, affine, folder_of, mask, put_in_folder, put_under, shift
+from scene_helpers import (
+    KINDS,
+    TURN,
+    add_volume,
+    affine,
+    folder_of,
+    mask,
+    put_in_folder,
+    put_under,
+    shift,
+    show_surface,
+)
 from slicer_env import slicer
 
-from HighResSegmentationLib.Segmentations import addSegmentsTo, instancesFromResult, segmentationFromResult, show3D
+from HighResSegmentationLib.Segmentations import addSegmentsTo, instancesFromResult, segmentationFromResult
 from HighResSegmentationLib.Volumes import gridOfVolume
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid
@@ -96,7 +107,7 @@ def test_one_slice(scene: Any) -> None:
     np.testing.assert_array_equal(mask(node, "Segment_1", volume), _labels()[1:2] == 1)
 
 
-def _centres(node: Any, segment: str) -> NDArray[np.float64]:
+def _centers(node: Any, segment: str) -> NDArray[np.float64]:
     """RAS mm of the segment's own voxels, before the transform, (N, 3)."""
     image, matrix = node.GetBinaryLabelmapInternalRepresentation(segment), vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
@@ -122,7 +133,7 @@ def test_result_finer_than_the_input(kind: str, scene: Any) -> None:
     array = _labels(grid.shape)
     node = segmentationFromResult(_result(grid), array, volume)
     expected = grid.to_world(np.argwhere(array == 2))
-    _assert_same_points(_centres(node, "Segment_2"), expected)
+    _assert_same_points(_centers(node, "Segment_2"), expected)
     # The editor keeps the fine voxels, and knows the volume.
     geometry = slicer.vtkOrientedImageData()
     text = node.GetSegmentation().GetConversionParameter("Reference image geometry")
@@ -165,7 +176,7 @@ def test_large_label_values(value: int, scene: Any) -> None:
 # --- what it says
 
 
-def test_names_colours_and_codes(scene: Any) -> None:
+def test_names_colors_and_codes(scene: Any) -> None:
     for (_, segment), label in zip(_segments(_segmented(_volume())), LABELS, strict=True):
         assert segment.GetName() == label["name"]
         assert np.rint(np.multiply(segment.GetColor(), 255)).tolist() == label["color"]
@@ -243,7 +254,7 @@ def test_empty_result_has_all_segments_to_draw_in(scene: Any) -> None:
     put_under(volume, TURN)
     node = segmentationFromResult(_result(gridOfVolume(volume)), np.zeros(SHAPE, np.uint8), volume)
     assert [s.GetName() for _, s in _segments(node)] == ["liver", "Läsion 1/2", "nothing"]
-    show3D(node, True)
+    show_surface(node)
     drawn = np.zeros(SHAPE, np.uint8)
     drawn[3, 0, 0] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, node, "Segment_4", volume)
@@ -312,7 +323,7 @@ def test_segmentation_under_another_linear_transform(kind: str, scene: Any) -> N
     put_under(node, other)
     added = addSegmentsTo(node, _result(gridOfVolume(volume)), _labels(), volume)
     points = gridOfVolume(volume).to_world(np.argwhere(_labels() == 2))
-    in_space, expected = _moved(other, _centres(node, added[1])), _moved(own, points)
+    in_space, expected = _moved(other, _centers(node, added[1])), _moved(own, points)
     _assert_same_points(in_space, expected)
 
 
@@ -384,11 +395,11 @@ def test_segmentation_that_was_deleted(scene: Any) -> None:
 
 def test_surfaces_come_and_go(scene: Any) -> None:
     node = _segmented(_volume())
-    show3D(node, True)
+    show_surface(node)
     assert node.GetClosedSurfaceInternalRepresentation("Segment_2").GetNumberOfPoints() > 8
     added = addSegmentsTo(node, _result(gridOfVolume(_volume())), _labels(), _volume())
     assert node.GetClosedSurfaceInternalRepresentation(added[1]).GetNumberOfPoints() > 8
-    show3D(node, False)
+    show_surface(node, on=False)
     assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
 
 

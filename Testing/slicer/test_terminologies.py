@@ -33,7 +33,7 @@ def test_structure_is_found_by_its_codes(key: str, logic: Any) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(STRUCTURES))
-def test_names_have_our_colours(key: str, logic: Any) -> None:
+def test_names_have_our_colors(key: str, logic: Any) -> None:
     codes, entry = STRUCTURES[key].terminology, slicer.vtkSlicerTerminologyEntry()
     # Lesions share one type and differ in the region, the parts of the hippocampus in nothing but the name.
     same = [

@@ -43,7 +43,7 @@ def test_one_slice(scene: Any) -> None:
 
 
 @pytest.mark.parametrize("components", [3, 4])
-def test_colours_become_channels_without_opacity(components: int, scene: Any) -> None:
+def test_colors_become_channels_without_opacity(components: int, scene: Any) -> None:
     array = np.zeros((1, 2, 5, components), np.uint8)
     array[0, 1, 4] = [10, 20, 30, 40][:components]
     image = imageFromVolume(add_volume(array))

@@ -3,50 +3,41 @@
     python Testing/slicer/tutorial_pictures.py [crop_cascade] [sr_segmentation] [oss_net] [own_model]
 
 Each tutorial's steps are done by clicks on the real panel and in real views, with the real worker. The models are found
-by name as in Slicer, so that HRSEG_MODELS can name a folder with others.
+by name as in Slicer, so that HRSEG_MODELS can name a folder with others. own_model trains one, which takes a while.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import os
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import studio
 from numpy.typing import NDArray
+from own_model_pictures import own_model
 from studio import ROOT, Studio, slicer
 
 from HighResSegmentationLib.SampleData import makePhantomCT
-from HighResSegmentationLib.Segmentations import segmentationFromResult
-from hrseg.data_list import read_data_list
-from hrseg.image import read_label_map
-from hrseg.phantom.torso import LABELS
 
-PICTURES = ROOT / "docs" / "tutorials" / "images"
-#: What the Extensions Manager shows.
-SCREENSHOTS = ROOT / "Resources" / "Screenshots"
+#: Below the checkout, or the folder of ``--output``. The Extensions Manager shows the screenshots.
+PICTURES = "docs/tutorials/images"
+SCREENSHOTS = "Resources/Screenshots"
 #: A lesion in the liver of the phantom, RAS mm.
 LESION = (72.0, 1.0, 24.0)
 
 
-def crop_cascade(model: str) -> None:
+def crop_cascade(model: str, root: Path) -> None:
     """Boxes drawn by hand around cells, then proposed ones."""
     image, places = cells()
-    studio.save(image[0], PICTURES / "cells.png")
+    studio.save(image[0], root / PICTURES / "cells.png")
     volume = slicer.util.addVolumeFromArray(image, np.diag([-1.0, -1.0, 1.0, 1.0]), "cells", "vtkMRMLVectorVolumeNode")
     view = studio.slice_view()
     view.show(volume)
-    show = Studio("CropCascade", PICTURES, "crop_cascade")
+    show = Studio("CropCascade", root / PICTURES, "crop_cascade")
     show.open(volume, model)
     ui, panel = show.panel.ui, show.panel
     show.fold("optionsButton")
@@ -64,34 +55,44 @@ def crop_cascade(model: str) -> None:
     show.press(panel.run.applyButton)
     show.step(ui.boxTable, ui.instancesCheckBox, panel.run.applyButton, beside=[view])
     show.fold("optionsButton")
-    show.picture(SCREENSHOTS / "CropCascade.png", beside=[view])
+    show.picture(root / SCREENSHOTS / "CropCascade.png", beside=[view])
     show.close()
 
 
-def sr_segmentation(model: str) -> None:
+def sr_segmentation(model: str, root: Path) -> None:
     """A guidance crop that is dragged elsewhere, and a mask finer than the image."""
     volume = makePhantomCT()
     view = studio.slice_view("Green")
     view.show(volume)
     view.node.JumpSliceByOffsetting(*LESION)
-    show = Studio("SRSegmentation", PICTURES, "sr_segmentation")
+    show = Studio("SRSegmentation", root / PICTURES, "sr_segmentation")
     show.open(volume, model)
     ui, panel = show.panel.ui, show.panel
     show.step(ui.inputSelector, panel.models.comboBox, panel.run.applyButton, beside=[view])
     show.press(panel.run.applyButton)
-    center = np.array(show.parameters.crop.GetCenter())
-    view.node.JumpSliceByOffsetting(*center)
+    view.node.JumpSliceByOffsetting(*show.parameters.crop.GetCenter())
     show.step(ui.cropLabel, beside=[view])
-    view.drag(view.pixel(center), view.pixel((*LESION[:2], center[2])))
+    drag_to(show.parameters.crop, LESION, view)
     show.fold("inputsButton")
     show.step(ui.cropLabel, ui.resetCropButton, beside=[view])
     show.press(panel.run.applyButton)
     show.step(ui.changeTable, ui.differenceButton, beside=[view])
-    finer(show, volume)
+    finer(show, volume, root)
     show.close()
 
 
-def finer(show: Studio, volume: Any) -> None:
+def drag_to(crop: Any, place: tuple[float, float, float], view: Any) -> None:
+    """Drags the crop by its middle: in an axial slice, then up or down in a coronal one."""
+    for orientation, directions in (("Axial", (0, 1)), ("Coronal", (2,)), ("Axial", ())):
+        start = np.array(crop.GetCenter())
+        end = np.where(np.isin(range(3), directions), place, start)
+        view.node.SetOrientation(orientation)
+        view.node.JumpSliceByOffsetting(*start)
+        if directions:
+            view.drag(view.pixel(start), view.pixel(end))
+
+
+def finer(show: Studio, volume: Any, root: Path) -> None:
     """The mask finer than the image, and the super-resolved image beside the input."""
     ui, panel = show.panel.ui, show.panel
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
@@ -104,16 +105,16 @@ def finer(show: Studio, volume: Any) -> None:
     show.press(panel.run.applyButton)
     show.step(ui.resolutionComboBox, ui.superResolveCheckBox, panel.run.applyButton, beside=views)
     show.fold()
-    show.picture(SCREENSHOTS / "SRSegmentation.png", beside=views)
+    show.picture(root / SCREENSHOTS / "SRSegmentation.png", beside=views)
 
 
-def oss_net(model: str) -> None:
+def oss_net(model: str, root: Path) -> None:
     """From the field to label maps of other resolutions, a slice that is followed, and surfaces."""
     volume = makePhantomCT()
     view = studio.slice_view()
     view.show(volume)
     view.node.JumpSliceByOffsetting(*LESION)
-    show = Studio("OSSNet", PICTURES, "oss_net")
+    show = Studio("OSSNet", root / PICTURES, "oss_net")
     show.open(volume, model)
     ui, panel = show.panel.ui, show.panel
     show.fold("closerButton")
@@ -129,11 +130,11 @@ def oss_net(model: str) -> None:
     show.step(ui.drawRegionButton, ui.factorSlider, ui.sizeLabel, beside=[view])
     show.press(ui.segmentationButton)
     show.step(ui.segmentationButton, beside=[view])
-    looked_at(show, view)
+    looked_at(show, view, root)
     show.close()
 
 
-def looked_at(show: Studio, view: Any) -> None:
+def looked_at(show: Studio, view: Any, root: Path) -> None:
     """What else the field can be looked at as."""
     ui, parameters = show.panel.ui, show.parameters
     parameters.result.SetDisplayVisibility(False)
@@ -160,81 +161,13 @@ def looked_at(show: Studio, view: Any) -> None:
     space.renderer.GetActiveCamera().Zoom(1.4)
     show.step(ui.surfaceButton, beside=[space])
     show.fold("outputButton")
-    show.picture(SCREENSHOTS / "OSSNet.png", beside=[space])
+    show.picture(root / SCREENSHOTS / "OSSNet.png", beside=[space])
 
 
 def shown_probability() -> Any:
     """The volume of the lesions' probability, or of another label where the model knows no lesions."""
     volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "probab" in node.GetName()]
     return next((node for node in volumes if "lesion" in node.GetName()), volumes[-1])
-
-
-def own_model(model: str) -> None:
-    """The commands of docs/tutorials/own_model.md, and the model that they make, in the panel."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run = partial(hrseg, folder=folder)
-        run("phantom", "scans", "--cases", "12", "--size", "64", "64", "48", "--spacing", "4", "4", "4", "--seed", "5")
-        recipe, data, file = str(ROOT / "docs/tutorials/own_model.yaml"), "datalist.json", f"{model}.safetensors"
-        names = "1=liver,2=liver lesion,3=kidneys,4=spine,5=vessels"
-        run("data-list", "scans", "--labels", names, "--output", data)
-        run("train", recipe, "--data", data, "--output", file, "--profile", "cpu")
-        run("evaluate", "--model", file, "--data", data, "--output", "results", "--record")
-        shutil.copyfile(folder / f"{model}.training/curves.png", PICTURES / "own_model-2.png")
-        report_picture(folder / "results/report.html", PICTURES / "own_model-3.png")
-        os.environ["HRSEG_MODELS"] = str(folder)
-        in_the_panel(folder, model)
-
-
-def in_the_panel(folder: Path, model: str) -> None:
-    """A scan and its label map; then the model in the panel, and what it makes of a test case."""
-    views = [studio.slice_view(name, 2) for name in ("Red", "Yellow")]
-    case = read_data_list(folder / "datalist.json").cases("test")[-1]
-    volume = loaded(case.image)
-    truth = drawn(case.label, volume)
-    truth.GetDisplayNode().AddViewNodeID(views[1].node.GetID())
-    for view in views:
-        view.show(volume)
-    # The body lies in the middle of these narrow views.
-    studio.save(studio.together([view.picture()[200:500] for view in views]), PICTURES / "own_model-1.png")
-    slicer.mrmlScene.RemoveNode(truth)
-    view = studio.slice_view("Green")
-    view.show(volume)
-    show = Studio("SRSegmentation", PICTURES, "own_model", first=4)
-    show.open(volume, model)
-    show.press(show.panel.run.applyButton)
-    show.step(show.panel.models.comboBox, show.panel.run.applyButton, beside=[view])
-    show.close()
-
-
-def loaded(path: Path) -> Any:
-    """A scan from a file, with a window for soft tissue."""
-    volume = slicer.util.loadVolume(str(path))
-    volume.GetDisplayNode().SetAutoWindowLevel(False)
-    volume.GetDisplayNode().SetWindowLevelMinMax(-160, 240)
-    return volume
-
-
-def drawn(path: Path, volume: Any) -> Any:
-    """The label map of a phantom as a segmentation."""
-    labels = read_label_map(path)
-    facts = [
-        {"value": each.value, "name": each.name, "color": each.color, "terminology": each.terminology.entry}
-        for each in LABELS
-    ]
-    return segmentationFromResult({"affine": labels.grid.affine.tolist(), "labels": facts}, labels.array, volume)
-
-
-def report_picture(report: Path, target: Path) -> None:
-    """The picture of the best case in a report."""
-    found = re.search(r'src="data:image/png;base64,([^"]+)" alt="Contours', report.read_text(encoding="utf-8"))
-    assert found is not None
-    target.write_bytes(base64.b64decode(found[1]))
-
-
-def hrseg(*arguments: str, folder: Path) -> None:
-    """Runs the command line in a folder."""
-    subprocess.run([sys.executable, "-m", "hrseg", *arguments], cwd=folder, check=True)
 
 
 def draw_box(show: Studio, view: Any, place: tuple[float, float, float]) -> None:
@@ -262,16 +195,16 @@ def cells(shape: tuple[int, int] = (400, 400), count: int = 14) -> tuple[NDArray
         image += rng.uniform(70, 150) / (1 + np.exp(8 * (np.hypot(u / a, v / b) - 1)))
         places.append((x, y, 1.3 * max(a, b)))
     image += rng.normal(0, 4, shape)
-    grey = image.clip(0, 255).astype(np.uint8)
-    return np.repeat(grey[None, ..., None], 3, axis=-1), places
+    gray = image.clip(0, 255).astype(np.uint8)
+    return np.repeat(gray[None, ..., None], 3, axis=-1), places
 
 
 #: Tutorials by name: what makes their pictures, and with which model.
-TUTORIALS: dict[str, tuple[Callable[[str], None], str]] = {
+TUTORIALS: dict[str, tuple[Callable[[str, Path], None], str]] = {
     "crop_cascade": (crop_cascade, "nuclei-crop-cascade"),
     "sr_segmentation": (sr_segmentation, "phantom-ct-pfseg"),
     "oss_net": (oss_net, "phantom-ct-oss-net"),
-    "own_model": (own_model, "my-liver"),
+    "own_model": (lambda model, root: own_model(model, root / PICTURES), "my-liver"),
 }
 
 
@@ -279,18 +212,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tutorials", nargs="*", metavar="TUTORIAL", help=", ".join(TUTORIALS))
     parser.add_argument("--model", help="another model than that of the tutorial, by its name")
+    parser.add_argument("--output", type=Path, default=ROOT, help="where, instead of in this checkout; laid out alike")
     chosen = parser.parse_args()
     names = chosen.tutorials or list(TUTORIALS)
     if unknown := set(names) - set(TUTORIALS):
         parser.error(f"there is no tutorial {', '.join(sorted(unknown))}; choose from {', '.join(TUTORIALS)}")
-    PICTURES.mkdir(parents=True, exist_ok=True)
+    (chosen.output / PICTURES).mkdir(parents=True, exist_ok=True)
     if len(names) > 1:
         # Each on a scene, and with views, of its own.
         for name in names:
-            subprocess.run([sys.executable, __file__, name], check=True)
+            subprocess.run([sys.executable, __file__, name, "--output", str(chosen.output)], check=True)
         return
     make, model = TUTORIALS[names[0]]
-    make(chosen.model or model)
+    make(chosen.model or model, chosen.output)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,19 @@ def test_catalogue_agrees_with_cmake() -> None:
     )
 
 
+def test_the_repository_has_one_address() -> None:
+    """Where a text names it, help texts and pages among them, it is that of CMake."""
+    owned = re.compile(r"github(?:usercontent)?\.com/([\w-]+)/SlicerHighResSegmentation\b")
+    suffixes = {".py", ".md", ".ui", ".json", ".txt"}
+    paths = [*ROOT.glob("*.*"), *(path for part in (*MODULES, "docs") for path in (ROOT / part).rglob("*.*"))]
+    texts = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in paths if path.suffix in suffixes}
+    found = {path.as_posix(): set(owned.findall(text)) for path, text in texts.items() if owned.search(text)}
+    owner = set(owned.findall(settings("")["HOME_URL"]))
+    links = "HighResCore/HighResSegmentationLib/Links.py"
+    places = ("CMakeLists.txt", "CONTRIBUTING.md", "HighResSegmentation.json", links)
+    assert found == dict.fromkeys(places, owner)
+
+
 def test_pictures_of_the_catalogue_are_there() -> None:
     extension = settings("")
     urls = [extension["EXTENSION_ICONURL"], *extension["EXTENSION_SCREENSHOTURLS"].split()]

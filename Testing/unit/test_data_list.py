@@ -217,7 +217,7 @@ def test_what_exceeds_a_number_is_the_label(tmp_path, above, dtype, values, expe
     assert truth.dtype == np.uint8
 
 
-def test_a_mask_may_be_a_jpeg_in_colour(tmp_path):
+def test_a_mask_may_be_a_jpeg_in_color(tmp_path):
     mask = np.zeros((16, 24, 3), dtype=np.uint8)
     mask[:, 8:16] = 255
     mask[3:5, 3:5] = 90

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from hrseg.errors import InputError, OutputError
 from hrseg.geometry import Grid
 from hrseg.image import (
-    WRITABLE_SUFFIXES,
+    VOLUME_SUFFIXES,
     Image,
     LabelMap,
     image_from_itk,
@@ -27,7 +27,7 @@ from image_helpers import AXES, SHAPE, grid, numbers, one_line
 
 @pytest.mark.parametrize("kind", AXES)
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32])
-@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
 def test_round_trip(suffix: str, dtype: type, kind: str, tmp_path: Path) -> None:
     array = numbers(dtype)
     write_image(tmp_path / f"case{suffix}", array, grid(kind))
@@ -39,7 +39,7 @@ def test_round_trip(suffix: str, dtype: type, kind: str, tmp_path: Path) -> None
     assert (image.channels, image.is_2d) == (1, False)
 
 
-@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
 @pytest.mark.parametrize("shape", [(3, 2, 3, 4), (1, 2, 3, 4), (3, 1, 3, 4)])
 def test_round_trip_with_channels(suffix: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     array = numbers(np.uint8, shape)
@@ -154,6 +154,13 @@ def test_label_map_with_nan(tmp_path: Path) -> None:
         read_label_map(tmp_path / "a.nrrd")
 
 
+def test_a_voxel_counts_once_whatever_its_channels_are() -> None:
+    array = np.zeros((3, *SHAPE), dtype=np.float32)
+    array[:2, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match='"colors" has 1 voxel that is NaN or infinite; use a number instead'):
+        Image(array, grid(), "colors").check_finite()
+
+
 def test_label_map_in_colour(tmp_path: Path) -> None:
     grey = np.repeat(numbers(np.uint8)[None], 3, axis=0)
     write_image(tmp_path / "grey.nrrd", grey, grid())
@@ -198,7 +205,7 @@ def assert_old_file_survives(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
 def test_full_disk(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_text("old")
@@ -251,7 +258,7 @@ def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     one_line(error, tmp_path / "a.nrrd")
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.mhd", "a", "a.nii.zip"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.mhd", "a", "a.nii.zip"])
 def test_unwritable_type(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in one of \.nii\.gz"):
         write_image(tmp_path / name, numbers(np.int16), grid())

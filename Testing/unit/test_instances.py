@@ -28,7 +28,7 @@ def test_a_box_reaches_three_times_its_half_size() -> None:
     assert np.flatnonzero(found).tolist() == list(range(4, 17))
 
 
-def test_the_nearer_centre_counts_in_the_box_s_own_size() -> None:
+def test_the_nearer_center_counts_in_the_box_s_own_size() -> None:
     # |i - 6| / 2 and |i - 15| / 4 are equal, 1.5, at 9, which goes to the earlier one.
     small, large = box((6, 0, 0), (4, 1, 1)), box((15, 0, 0), (8, 1, 1))
     found = numbers(LINE, small, large)[0, 0]

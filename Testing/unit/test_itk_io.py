@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
-from hrseg.image import WRITABLE_SUFFIXES, image_to_itk, read_image, read_label_map, write_image
+from hrseg.image import VOLUME_SUFFIXES, image_to_itk, read_image, read_label_map, write_image
 from image_helpers import SHAPE, grid, numbers, one_line
 
 # ---- NIfTI and NRRD ----
@@ -149,7 +149,7 @@ def test_file_of_another_type(suffix: str, content: bytes, tmp_path: Path) -> No
     one_line(error, path)
 
 
-@pytest.mark.parametrize("suffix", WRITABLE_SUFFIXES)
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
 @pytest.mark.parametrize("part", [0.05, 0.5, 0.9, 0.99])
 def test_truncated_file(suffix: str, part: float, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"

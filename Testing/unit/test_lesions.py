@@ -6,7 +6,7 @@ import pytest
 from hrseg.errors import Cancelled
 from hrseg.geometry import Grid
 from hrseg.labels import Label
-from hrseg.lesions import Lesion, lesions_of
+from hrseg.lesions import Lesion, ball_diameter, lesions_of, size_name, terciles
 
 LESION, CYST = Label(1, "lesion", (255, 0, 0)), Label(2, "cyst", (0, 255, 0))
 
@@ -124,3 +124,16 @@ def test_it_can_be_ended() -> None:
 
     with pytest.raises(Cancelled):
         found(np.ones((1, 2, 2)), advance=stop)
+
+
+def test_ball_disc_and_line() -> None:
+    assert ball_diameter(36 * np.pi, 3) == pytest.approx(6)
+    assert ball_diameter(4 * np.pi, 2) == pytest.approx(4)
+    assert ball_diameter(5, 1) == pytest.approx(5)
+
+
+def test_thirds_by_size() -> None:
+    limits = terciles([1, 2, 3, 4])
+    assert limits == (2, 3)
+    assert [size_name(d, limits) for d in (1, 2, 2.5, 3, 3.5)] == ["small", "small", "medium", "medium", "large"]
+    assert size_name(5, terciles([])) == "small"

@@ -23,7 +23,7 @@ def torso() -> Torso:
     return Torso.random(7)
 
 
-def _voxel_centres(grid: Grid) -> NDArray:
+def _voxel_centers(grid: Grid) -> NDArray:
     return grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
 
 
@@ -43,8 +43,8 @@ def _oblique(grid: Grid) -> Grid:
     ],
     ids=["RAS", "PSL", "oblique", "crop beyond the field of view"],
 )
-def test_label_map_is_labels_at_voxel_centres(torso: Torso, grid: Grid) -> None:
-    expected = torso.labels_at(_voxel_centres(grid))
+def test_label_map_is_labels_at_voxel_centers(torso: Torso, grid: Grid) -> None:
+    expected = torso.labels_at(_voxel_centers(grid))
     assert set(np.unique(expected)) >= {0, LIVER, KIDNEYS, SPINE, VESSELS}
     np.testing.assert_array_equal(torso.label_map(grid).array, expected)
 
@@ -111,11 +111,11 @@ def test_nothing_of_a_shape_exceeds_its_bounds(torso: Torso) -> None:
 
 
 def test_liver_is_on_the_right_and_spine_behind_vessels(torso: Torso) -> None:
-    points, labels = _voxel_centres(COARSE), torso.label_map(COARSE).array
-    centres = {label.value: points[labels == label.value].mean(axis=0) for label in LABELS}
-    assert centres[LIVER][0] > 20
-    assert abs(centres[SPINE][0]) < 10
-    assert centres[SPINE][1] < centres[VESSELS][1] < centres[LIVER][1]
+    points, labels = _voxel_centers(COARSE), torso.label_map(COARSE).array
+    centers = {label.value: points[labels == label.value].mean(axis=0) for label in LABELS}
+    assert centers[LIVER][0] > 20
+    assert abs(centers[SPINE][0]) < 10
+    assert centers[SPINE][1] < centers[VESSELS][1] < centers[LIVER][1]
     assert (points[labels == KIDNEYS][:, 0] > 0).any()
     assert (points[labels == KIDNEYS][:, 0] < 0).any()
 
@@ -147,10 +147,10 @@ def test_boundary_voxels_are_between_their_tissues() -> None:
     torso = replace(base, parts=(ball,), warp=still, texture=(), blur=1e-6, noise=0.0)  # type: ignore[arg-type]
     grid = default_grid((12, 12, 12), 4.0)
     image = torso.image(grid).array[0]
-    from_centre = np.linalg.norm(_voxel_centres(grid), axis=-1)
+    from_center = np.linalg.norm(_voxel_centers(grid), axis=-1)
     half_diagonal = 2 * np.sqrt(3)
-    assert (image[from_centre < 15 - half_diagonal] == 100).all()
-    assert (image[from_centre > 15 + half_diagonal] == -1000).all()
+    assert (image[from_center < 15 - half_diagonal] == 100).all()
+    assert (image[from_center > 15 + half_diagonal] == -1000).all()
     assert ((image > -1000) & (image < 100)).sum() > 50
     # All of the ball's matter is there, to the accuracy of 8 samples per voxel.
     volume = ((image + 1000.0) / 1100).sum() * grid.voxel_volume
@@ -230,7 +230,7 @@ def test_rotated_ellipsoid_points_its_long_axis_elsewhere() -> None:
     np.testing.assert_allclose(shape.bounds(), [[-4, -18, -2], [6, 22, 8]])
 
 
-def test_default_grid_is_centred_and_takes_i_j_k() -> None:
+def test_default_grid_is_centered_and_takes_i_j_k() -> None:
     grid = default_grid((8, 6, 4), (1.0, 2.0, 3.0))
     assert grid.shape == (4, 6, 8)
     assert grid.spacing == (3.0, 2.0, 1.0)

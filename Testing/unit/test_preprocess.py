@@ -16,7 +16,7 @@ from hrseg.image import Image
 from hrseg.label_assembly import assemble
 from hrseg.memory import MIB
 from hrseg.model_file import Header, Intensity, Preprocessing
-from hrseg.preprocess import locate, normalise, prepare, preparing_bytes
+from hrseg.preprocess import locate, normalize, prepare, preparing_bytes
 from hrseg.resample import resample
 from image_helpers import TURN
 from model_helpers import tiny_header
@@ -120,8 +120,8 @@ def test_field_of_view_is_kept(
     assert result.grid.orientation == orientation
     extent = np.multiply(result.grid.shape, result.grid.spacing)
     assert sorted(extent) == pytest.approx(sorted(np.multiply(shape, spacing)))
-    centre = result.grid.to_world(np.divide(result.grid.shape, 2) - 0.5)
-    assert centre == pytest.approx(image.grid.to_world(np.divide(shape, 2) - 0.5))
+    center = result.grid.to_world(np.divide(result.grid.shape, 2) - 0.5)
+    assert center == pytest.approx(image.grid.to_world(np.divide(shape, 2) - 0.5))
 
 
 # ---- the subject ----
@@ -151,7 +151,7 @@ def test_no_subject() -> None:
 # ---- channels and dimensions ----
 
 
-def test_grey_is_copied_to_the_channels_of_a_colour_model() -> None:
+def test_gray_is_copied_to_the_channels_of_a_color_model() -> None:
     result = prepare(odd_image(), header(channels=3))
     assert result.array.shape == (3, 9, 7, 11)
     assert np.array_equal(result.array[0], result.array[2])
@@ -196,7 +196,7 @@ def test_constant_image(dimension: int) -> None:
 def test_nan() -> None:
     array = np.arange(24.0).reshape(1, 2, 3, 4)
     array[0, 0, 0, 0] = np.nan
-    with pytest.raises(InputError, match="has 1 voxels that are NaN or infinite"):
+    with pytest.raises(InputError, match="has 1 voxel that is NaN or infinite"):
         prepare(image_of(array), header())
 
 
@@ -214,21 +214,21 @@ def test_the_image_stays_as_it_is(dtype: type) -> None:
 # ---- grey values ----
 
 
-def normalised(kind: Intensity, *channels: list[float]) -> list[list[float]]:
+def normalized(kind: Intensity, *channels: list[float]) -> list[list[float]]:
     array = np.array(channels, dtype=np.float32)[:, None, None]
-    normalise(array, kind)
+    normalize(array, kind)
     assert array.dtype == np.float32
     return [[round(float(value), 5) for value in channel] for channel in array[:, 0, 0]]
 
 
 def test_window_by_hand() -> None:
     kind = Intensity(kind="window", low=-100, high=300)
-    assert normalised(kind, [-500, -100, 0, 100, 300, 2000]) == [[0, 0, 0.25, 0.5, 1, 1]]
+    assert normalized(kind, [-500, -100, 0, 100, 300, 2000]) == [[0, 0, 0.25, 0.5, 1, 1]]
 
 
 def test_zscore_by_hand() -> None:
     # Mean 4 and deviation 2; each channel for itself.
-    assert normalised(Intensity(kind="zscore"), [2, 2, 6, 6], [10, 10, 10, 50]) == [
+    assert normalized(Intensity(kind="zscore"), [2, 2, 6, 6], [10, 10, 10, 50]) == [
         [-1, -1, 1, 1],
         [-0.57735, -0.57735, -0.57735, 1.73205],
     ]
@@ -236,7 +236,7 @@ def test_zscore_by_hand() -> None:
 
 def test_percentile_by_hand() -> None:
     kind = Intensity(kind="percentile", low=25, high=75)
-    assert normalised(kind, [0, 1, 2, 3, 4], [0, 10, 20, 30, 40]) == [[0, 0, 0.5, 1, 1]] * 2
+    assert normalized(kind, [0, 1, 2, 3, 4], [0, 10, 20, 30, 40]) == [[0, 0, 0.5, 1, 1]] * 2
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 1000.1, -3e4])
@@ -244,7 +244,7 @@ def test_percentile_by_hand() -> None:
 def test_constant_channel_becomes_zero(kind: Intensity, value: float) -> None:
     array = np.full((2, 30, 30, 30), value, np.float32)
     array[1, 0, 0, 0] += 1
-    normalise(array, kind)
+    normalize(array, kind)
     assert not array[0].any()
     assert np.isfinite(array[1]).all()
     assert array[1].max() > array[1].min()
@@ -252,14 +252,14 @@ def test_constant_channel_becomes_zero(kind: Intensity, value: float) -> None:
 
 def test_few_values_beside_the_background() -> None:
     # Both percentiles are 0, so that the extremes count.
-    assert normalised(Intensity(kind="percentile", low=1, high=60), [0, 0, 0, 0, 0, 2, 4]) == [[0, 0, 0, 0, 0, 0.5, 1]]
+    assert normalized(Intensity(kind="percentile", low=1, high=60), [0, 0, 0, 0, 0, 2, 4]) == [[0, 0, 0, 0, 0, 0.5, 1]]
 
 
 def test_spread_of_large_values_is_exact() -> None:
     rng = np.random.default_rng(0)
     array = (1e5 + rng.normal(size=(1, 40, 40, 40))).astype(np.float32)
     expected = (array.astype(float) - array.mean(dtype=float)) / array.std(dtype=float)
-    normalise(array, Intensity(kind="zscore"))
+    normalize(array, Intensity(kind="zscore"))
     np.testing.assert_allclose(array, expected, atol=0.01)
 
 

@@ -32,10 +32,10 @@ def turned(grid: Grid, angle: float = 0.4) -> Grid:
     axis = np.array([1.0, 2.0, 3.0]) / np.sqrt(14)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     rotation = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    centre = grid.to_world(np.subtract(grid.shape, 1) / 2)
+    center = grid.to_world(np.subtract(grid.shape, 1) / 2)
     affine = grid.affine.copy()
     affine[:3, :3] = rotation @ affine[:3, :3]
-    affine[:3, 3] = rotation @ (affine[:3, 3] - centre) + centre
+    affine[:3, 3] = rotation @ (affine[:3, 3] - center) + center
     return Grid(grid.shape, affine)
 
 
@@ -123,13 +123,13 @@ def test_shrinking_agrees_with_torch(shape: tuple[int, int]) -> None:
 # ---- geometry ----
 
 
-def ball(grid: Grid, centre: NDArray, radius: float) -> NDArray[np.float32]:
+def ball(grid: Grid, center: NDArray, radius: float) -> NDArray[np.float32]:
     """A ball whose edge falls off over 2 mm, centre and radius in RAS mm."""
     points = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
-    return np.clip((radius - np.linalg.norm(points - centre, axis=-1)) / 2 + 0.5, 0, 1).astype(np.float32)
+    return np.clip((radius - np.linalg.norm(points - center, axis=-1)) / 2 + 0.5, 0, 1).astype(np.float32)
 
 
-def centre_of_mass(array: NDArray, grid: Grid) -> NDArray:
+def center_of_mass(array: NDArray, grid: Grid) -> NDArray:
     points = grid.to_world(np.stack(np.indices(grid.shape), axis=-1))
     return np.asarray((points * array[..., None]).sum(axis=(0, 1, 2)) / array.sum(dtype=float))
 
@@ -138,16 +138,16 @@ def centre_of_mass(array: NDArray, grid: Grid) -> NDArray:
 @pytest.mark.parametrize("kind", ["parallel", "flipped", "oblique"])
 def test_ball_does_not_move(spacing: float, kind: str) -> None:
     source = turned(Grid.from_spacing((24, 26, 28), 1.0, origin=(-40, 25, 60)), 0.2)
-    centre = source.to_world((11.3, 13.1, 14.4))
-    array = ball(source, centre, 6.0)
+    center = source.to_world((11.3, 13.1, 14.4))
+    array = ball(source, center, 6.0)
     target = source.with_spacing(spacing)
     if kind == "flipped":
         target = target.reoriented(target.reorientation("SPL"))
     elif kind == "oblique":
         target = turned(target)
-    moved = centre_of_mass(resample(array, source, target), target)
+    moved = center_of_mass(resample(array, source, target), target)
     # Half a voxel would be fifty times as much.
-    np.testing.assert_allclose(moved, centre_of_mass(array, source), atol=0.01 * max(target.spacing))
+    np.testing.assert_allclose(moved, center_of_mass(array, source), atol=0.01 * max(target.spacing))
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "LPS", "SLA", "IPR"])

@@ -34,6 +34,7 @@ def test_names_in_folders(tmp_path):
         instances=out / "p1" / "a.1-instances.nii.gz",
         resolution="fine",
     )
+    assert replace(job, ending=".png").in_folders(image, "p1/a.1").output == out / "p1" / "a.1.png"
 
 
 def test_the_files_in_the_end(tmp_path):
@@ -59,14 +60,14 @@ def test_one_image_to_a_folder_that_exists(tmp_path):
     ("image", "output", "options", "message"),
     [
         ("none.nii", "o.nii", {}, 'There is no file ".*none.nii"; check the path'),
-        ("a.nii", "o.png", {}, r'Cannot write "o.png": the name must end in one of .seg.nrrd'),
+        ("a.nii", "o.jpg", {}, r'Cannot write "o.jpg": the name must end in one of .seg.nrrd'),
         ("a.nii", "o.json", {}, 'Cannot write "o.json"'),
-        ("a.nii", "o.nii", {"probability": "p.png"}, 'Cannot write "p.png"'),
+        ("a.nii", "o.nii", {"probability": "p.jpg"}, 'Cannot write "p.jpg"'),
         ("a.nii", "a.nii", {}, 'a.nii" is one of the inputs; choose another name or folder'),
         ("a.nii.gz", ".", {}, 'a.nii.gz" is one of the inputs'),
         ("a.nii", "o.nii", {"probability": "o.nii"}, "would be written more than once"),
         ("a.nii", "o.nii", {"report": "x/../o.nii"}, "would be written more than once"),
-        ("a.nii", "o.nii", {"instances": "i.png"}, 'Cannot write "i.png"'),
+        ("a.nii", "o.nii", {"instances": "i.jpg"}, 'Cannot write "i.jpg"'),
         ("a.nii", "o.nii", {"save_boxes": "b.nii"}, 'Cannot write boxes to "b.nii": the name must end in .mrk.json'),
         ("a.nii", "o.nii", {"instances": "o.nii"}, "would be written more than once"),
         ("a.nii", "o.nii", {"boxes": "none.json"}, 'Cannot read the boxes file ".*none.json"'),

@@ -39,7 +39,7 @@ def test_voxels_and_geometry_come_back(tmp_path: Path) -> None:
     assert back.grid.matches(label_map().grid)
 
 
-def test_names_colours_and_codes_come_back(tmp_path: Path) -> None:
+def test_names_colors_and_codes_come_back(tmp_path: Path) -> None:
     write_segmentation(tmp_path / "a.seg.nrrd", label_map(), LABELS)
     liver, lesion, plain = read(tmp_path / "a.seg.nrrd")["segments"]
     assert [s["name"] for s in (liver, lesion, plain)] == ["liver", "lesion A", "no codes"]
@@ -86,8 +86,8 @@ def test_ending_decides(suffix: str, tmp_path: Path) -> None:
 
 
 def test_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'"a\.png".*\.seg\.nrrd, \.nii\.gz'):
-        write_label_map(tmp_path / "a.png", label_map(), LABELS)
+    with pytest.raises(InputError, match=r'"a\.bmp".*\.seg\.nrrd, \.nii\.gz'):
+        write_label_map(tmp_path / "a.bmp", label_map(), LABELS)
 
 
 def test_value_without_label_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hrseg.errors import InputError
 from hrseg.labels import Code, Terminology
 from hrseg.structures import STRUCTURES, Structure, label, structure
 
-GREY = (127, 127, 127)
+GRAY = (127, 127, 127)
 MODELS = [
     ("brainstem", "spinal_cord", "parotid_gland_right", "parotid_gland_left", "mandible"),
     ("liver", "liver_lesion", "kidneys", "spine", "vessels"),
@@ -80,7 +80,7 @@ def test_region_is_in_the_anatomic_list(entry: Structure) -> None:
 def test_color_is_the_recommended_one_unless_stated(entry: Structure) -> None:
     codes = entry.terminology
     recommended = LISTED[(codes.context, codes.category, codes.type, codes.modifier)]
-    assert entry.color != GREY
+    assert entry.color != GRAY
     assert all(0 <= c <= 255 for c in entry.color)
     if not entry.own_color:
         assert list(entry.color) == recommended

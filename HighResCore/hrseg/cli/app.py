@@ -14,6 +14,7 @@ from hrseg.cli.console import console
 from hrseg.cli.data_list import data_list
 from hrseg.cli.demo import demo
 from hrseg.cli.evaluate import compare, evaluate
+from hrseg.cli.field import field
 from hrseg.cli.models import models
 from hrseg.cli.phantom import phantom
 from hrseg.cli.segment import segment
@@ -33,6 +34,7 @@ app = typer.Typer(
     epilog="Every command takes --debug, which shows where an error came from.",
 )
 app.command()(segment)
+app.command()(field)
 app.add_typer(models, name="models")
 for command in (data_list, train, evaluate, compare, phantom, demo):
     app.command()(command)

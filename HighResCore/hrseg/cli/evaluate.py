@@ -87,10 +87,12 @@ def _cells(row: dict[str, Any] | None) -> list[str]:
 
 
 def _show(metrics: dict[str, Any]) -> None:
+    from hrseg.evaluation.summary import unit_of
+
     columns = {
         "dice": "Dice",
         "surface_dice": "surface Dice",
-        "hd95_mm": "HD95 [mm]",
+        "hd95_mm": f"HD95 [{unit_of(metrics)}]",
         "recall": "recall",
         "precision": "precision",
         **({"instance_ap50": "AP50"} if "instance_ap50" in metrics["mean"] else {}),

@@ -29,7 +29,9 @@ def segment(
     target: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="File to write (.nii.gz, .nrrd, .mha, .seg.nrrd); a folder for several images."
+            "--output",
+            "-o",
+            help="File to write (.nii.gz, .nrrd, .mha, .seg.nrrd; .png of pictures); a folder for several images.",
         ),
     ],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -75,6 +77,10 @@ def segment(
         Path | None,
         typer.Option(help="The image made sharper, of PFSeg and SASR-Net models; a folder for several images."),
     ] = None,
+    file_type: Annotated[
+        Literal["nii.gz", "nii", "nrrd", "mha", "seg.nrrd", "png"],
+        typer.Option("--format", help="Of label maps in folders; png of pictures."),
+    ] = "nii.gz",
     jobs: Annotated[
         int, typer.Option(min=0, help="Processes for a batch; 0: as many as the memory and the cores allow.")
     ] = 1,
@@ -108,7 +114,7 @@ def segment(
         target,
         boxes=boxes,
         propose=propose,
-        spacing=_spacing(spacing),
+        spacing=spacing_of(spacing),
         report=report,
         probability=save_probability,
         save_boxes=save_boxes,
@@ -117,6 +123,7 @@ def segment(
         resolution=resolution,
         guidance_center=_center(guidance_center),
         super_resolved=save_super_resolved,
+        ending=f".{file_type}",
     )
     budget = None if memory_budget is None else int(memory_budget * GIB)
     file = find_model(model)
@@ -140,10 +147,10 @@ def _segment_one(job: Job, model: Path, device: str, budget: int | None) -> None
         method = method_of(load_model(model))
     with progress_bar() as progress:
         content = segment_file(job, method, Run(chosen, budget, progress))
-    _show(content, job.output)
+    show_result(content, job.output)
 
 
-def _spacing(text: str | None) -> tuple[float, float, float] | None:
+def spacing_of(text: str | None) -> tuple[float, float, float] | None:
     """Millimetres (k, j, i) of one number, or of three as files order them, (i, j, k)."""
     if text is None:
         return None
@@ -168,12 +175,18 @@ def _center(text: str | None) -> tuple[float, float, float] | None:
     return right, anterior, superior
 
 
-def _show(content: dict[str, Any], path: Path) -> None:
-    table = Table("label", "voxels", "ml", title=f"{content['image']} → {path}", title_justify="left")
+def show_result(content: dict[str, Any], path: Path) -> None:
+    """Prints a report, as :func:`hrseg.segment_file.report_of` makes it."""
+    from hrseg.pictures import is_picture
+
+    # Pictures have no millimeters.
+    sizes = ["pixels"] if is_picture(content["image"]) else ["voxels", "ml"]
+    table = Table("label", *sizes, title=f"{content['image']} → {path}", title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for label in content["labels"]:
-        table.add_row(label["name"], f"{label['voxels']:,}", f"{label['millilitres']:.2f}")
+        cells = [f"{label['voxels']:,}"] if len(sizes) == 1 else [f"{label['voxels']:,}", f"{label['millilitres']:.2f}"]
+        table.add_row(label["name"], *cells)
     output.print(table)
     if "guidance" in content:
         center, size = ([f"{n:.1f}" for n in content["guidance"][key]] for key in ("center", "size"))

@@ -88,7 +88,7 @@ def crop_around(box: Box, settings: InferenceSettings, spacing: Sequence[float])
     longest = (extent * mm)[used].max()
     padding = np.maximum(np.asarray(sides) / 8, settings.context * longest / mm)
     side = np.maximum(np.ceil(longest / mm + 2 * padding), sides)
-    return _centred(box, np.where(used, side, box.shape).astype(int))
+    return _centered(box, np.where(used, side, box.shape).astype(int))
 
 
 def paper_crop(box: Box, size: Sequence[int], shape: Sequence[int]) -> Box | None:
@@ -151,7 +151,7 @@ def paper_jittered(box: Box, rng: np.random.RandomState) -> Box:
     return Box(as_shape(start), as_shape(start + np.maximum(sides, 1)))
 
 
-def _centred(box: Box, side: NDArray[np.intp]) -> Box:
+def _centered(box: Box, side: NDArray[np.intp]) -> Box:
     middle: Floats = (np.asarray(box.start) + np.asarray(box.stop)) / 2
     start = np.floor(middle - side / 2 + 0.5).astype(int)
     return Box(as_shape(start), as_shape(start + side))

@@ -14,7 +14,7 @@ from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes,
 from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
 from hrseg.crop_cascade.merging import Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
-from hrseg.crop_cascade.settings import InferenceSettings
+from hrseg.crop_cascade.settings import InferenceSettings, unfit
 from hrseg.crop_cascade.touching import split_instances
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid
@@ -66,7 +66,7 @@ class CropCascade(Method):
         """See :meth:`Method.build`."""
         network = settings(NetworkSettings, header.network, header.name)
         inference = settings(InferenceSettings, header.inference, header.name)
-        problem = _problem(network, inference, header)
+        problem = unfit(network, inference, header)
         if problem:
             raise ModelError(f'The settings of the model "{header.name}" do not fit its method: {problem}.')
         built = [
@@ -290,12 +290,3 @@ class CropCascade(Method):
         sides = [2 * max(multiple, 16), *[max(multiple, 16)] * (header.dimension - 1)]
         crop = torch.zeros(1, len(header.channels), *sides, device=next(network.parameters()).device)
         return activation_peak(lambda: network(crop).softmax(dim=1)) / math.prod(sides)
-
-
-def _problem(network: NetworkSettings, inference: InferenceSettings, header: Header) -> str | None:
-    multiple = math.lcm(network.coarse.multiple, network.fine.multiple)
-    if len(inference.size) != header.dimension or any(side % multiple for side in inference.size):
-        return f"the size {inference.size} must have {header.dimension} sides that are multiples of {multiple}"
-    if inference.published and header.classes > 2:
-        return f'the variant "{inference.variant}" knows one label, not {header.classes - 1}'
-    return None

@@ -1,12 +1,14 @@
-"""Settings of the cascade's inference."""
+"""Settings of the cascade's inference, and whether they fit its networks."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hrseg.model_file import Share, Strict
+from hrseg.crop_cascade.network import NetworkSettings
+from hrseg.model_file import Header, Share, Strict
 
 Side = Annotated[int, Field(ge=16, le=1024)]
 
@@ -57,3 +59,13 @@ class InferenceSettings(Strict):
     def coarse_only(self) -> bool:
         """Whether the coarse network's mask is the result."""
         return self.variant.endswith("plain")
+
+
+def unfit(network: NetworkSettings, inference: InferenceSettings, header: Header) -> str | None:
+    """Why these settings cannot go together, for the user; None if they can."""
+    multiple = math.lcm(network.coarse.multiple, network.fine.multiple)
+    if len(inference.size) != header.dimension or any(side % multiple for side in inference.size):
+        return f"the size {inference.size} must have {header.dimension} sides that are multiples of {multiple}"
+    if inference.published and header.classes > 2:
+        return f'the variant "{inference.variant}" knows one label, not {header.classes - 1}'
+    return None

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from hrseg.demo.panels import INK, Cut, Region, add_legend, dark_figure, grey_window, outline, rgb, show_image
+from hrseg.demo.panels import INK, Cut, Region, add_legend, dark_figure, gray_window, outline, rgb, show_image
 from hrseg.geometry import Floats, Grid
 from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
@@ -37,7 +37,7 @@ def own_figure(image: Image, found: LabelMap, labels: list[Label], truth: LabelM
     regions = [_around(cut, masks) for cut in cuts]
     rows = 2 if flat or any(region != cut.whole for cut, region in zip(cuts, regions, strict=True)) else 1
     figure, axes = dark_figure(1, 2, (3.6, 3.6)) if flat else dark_figure(rows, 3, (3.1, 3.1))
-    window = grey_window(image)
+    window = gray_window(image)
     for number, ax in enumerate(axes):
         cut, region, close = cuts[number % len(cuts)], regions[number % len(cuts)], number >= len(cuts)
         show_image(ax, image, cut, window, region if close else cut.whole)

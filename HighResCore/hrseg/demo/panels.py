@@ -79,7 +79,7 @@ class Cut:
         return plane if self.axis == 0 else plane[..., ::-1, :]
 
 
-def grey_window(image: Image) -> tuple[float, float]:
+def gray_window(image: Image) -> tuple[float, float]:
     """Grey values shown as black and white: soft tissue for CT, all of 8-bit colours, else robust percentiles."""
     if image.array.dtype.kind == "i" and image.array.min() < -500:
         return _CT_WINDOW
@@ -92,8 +92,8 @@ def grey_window(image: Image) -> tuple[float, float]:
 
 def show_image(ax: Axes, image: Image, cut: Cut, window: tuple[float, float], region: Region) -> None:
     """The image's voxels, with sharp edges, in ``region``."""
-    grey = np.clip((cut.of(image.array).astype(np.float32) - window[0]) / (window[1] - window[0]), 0, 1)
-    pixels = np.moveaxis(grey, 0, -1) if len(grey) == 3 else grey[0]
+    gray = np.clip((cut.of(image.array).astype(np.float32) - window[0]) / (window[1] - window[0]), 0, 1)
+    pixels = np.moveaxis(gray, 0, -1) if len(gray) == 3 else gray[0]
     whole = cut.whole
     extent = (whole.left, whole.right, whole.bottom, whole.top)
     ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from hrseg.demo.panels import INK, Cut, Region, add_legend, dark_figure, grey_window, outline, rgb, show_image
+from hrseg.demo.panels import INK, Cut, Region, add_legend, dark_figure, gray_window, outline, rgb, show_image
 from hrseg.geometry import Box, Grid
 from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
@@ -48,7 +48,7 @@ def phantom_figure(torso: Torso, image: Image, truth: LabelMap, results: Sequenc
     cut = Cut.through(image.grid, 0, (place[0] + 0.5) / truth.grid.shape[0])
     region = _around(cut, place, truth.grid)
     exact = cut.of(_exact(torso, truth.grid, place[0]))
-    window = grey_window(image)
+    window = gray_window(image)
     count = len(results) + 3
     columns = min(_COLUMNS, count)
     figure, axes = dark_figure(math.ceil(count / columns), columns, (3.0, 2.55))

@@ -46,6 +46,15 @@ MEASURES = {
 }
 
 
+def title(key: str, unit: str = "mm") -> str:
+    """Heading of a measure, where lengths are in ``unit``: "mm", or "pixels" of pictures, which have no millimeters.
+
+    A milliliter, 1000 cubic mm, is then 1000 pixels.
+    """
+    text = MEASURES[key].title
+    return text if unit == "mm" else text.replace("mm", unit).replace("ml", f"1000 {unit}").replace("Volume", "Area")
+
+
 def measure(key: str) -> Measure:
     """The measure of this key.
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 from hrseg.errors import InputError
 from hrseg.evaluation.metrics import axes_in_use, check_shapes
 from hrseg.geometry import Grid
+from hrseg.lesions import ball_diameter
 
 #: Share of an object's voxels that must be overlapped for it to count as found.
 OVERLAP = 0.1
@@ -103,10 +104,7 @@ def _share(hits: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
 def _diameter(voxels: int, grid: Grid) -> float:
     """Of the ball, disc or segment with the measure of so many voxels, in mm."""
     axes = axes_in_use(grid)
-    measure = voxels * math.prod(grid.spacing[a] for a in axes)
-    dimension = len(axes)
-    unit_ball = math.pi ** (dimension / 2) / math.gamma(dimension / 2 + 1)
-    return 2 * float(measure / unit_ball) ** (1 / dimension)
+    return ball_diameter(voxels * math.prod(grid.spacing[a] for a in axes), len(axes))
 
 
 def _sizes(instances: NDArray) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hrseg.evaluation.figures import png_bytes, score_figure
-from hrseg.evaluation.measures import MEASURES
+from hrseg.evaluation.gates import by_size, differences, gate_figure
+from hrseg.evaluation.measures import MEASURES, title
 from hrseg.evaluation.pictures import CasePicture, contour_figure
-from hrseg.evaluation.summary import Case, case_mean, hd95_undefined
+from hrseg.evaluation.summary import Case, case_mean, hd95_undefined, unit_of
 from hrseg.image import replacing
 
 _NONE = "–"
@@ -64,47 +65,47 @@ def write_report(path: Path, metrics: Mapping[str, Any], pictures: Sequence[Case
         OutputError: the file cannot be written.
     """
     model, data = metrics["model"], metrics["data"]
-    title = f"{model.get('name', 'Model')} on {data.get('name', 'data')}"
+    heading = escape(f"{model.get('name', 'Model')} on {data.get('name', 'data')}")
     keys = [key for key in MEASURES if metrics["mean"].get(key) is not None]
+    unit = unit_of(metrics)
     parts = [
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{heading}</h1>",
         f"<p>{_CAVEAT}</p>",
-        _headline(metrics),
+        _headline(metrics, unit),
         "<h2>By label</h2>",
-        _label_table(metrics, keys),
+        _label_table(metrics, keys, unit),
         *_spread(metrics),
+        *_gates(metrics),
         *(["<h2>Pictures</h2>"] if pictures else []),
         *map(_picture, pictures),
         "<h2>Cases, worst first</h2>",
-        _case_table(metrics["cases"], keys),
+        _case_table(metrics["cases"], keys, unit),
         "<h2>Model and data</h2>",
         _facts({f"model {k}": v for k, v in model.items()} | {f"data {k}": v for k, v in data.items()}),
     ]
     page = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+        f"<title>{heading}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
     with replacing(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _headline(metrics: Mapping[str, Any]) -> str:
+def _headline(metrics: Mapping[str, Any], unit: str) -> str:
     mean, std, cost = metrics["mean"], metrics["std"], metrics["cost"]
     cards = [("Cases", str(mean["cases"]), f"labels: {len(metrics['by_label'])}")]
     for key in ("dice", "surface_dice", "hd95_mm", "object_f1", "instance_ap50"):
         if mean.get(key) is not None:
             undefined = f"; {mean['hd95_undefined']} undefined" if key == "hd95_mm" and mean["hd95_undefined"] else ""
-            cards.append((MEASURES[key].title, _number(mean[key], key), f"± {_number(std[key], key)}{undefined}"))
+            cards.append((title(key, unit), _number(mean[key], key), f"± {_number(std[key], key)}{undefined}"))
     cards.append(("Seconds per case", _decimal(cost["seconds_mean"], 1), "mean"))
     cards.append(("Peak memory (MiB)", _decimal(cost["peak_memory_mib_max"], 0), "largest of all cases"))
     html = [f"<div><span>{escape(t)}</span><b>{escape(v)}</b><small>{escape(n)}</small></div>" for t, v, n in cards]
     return f'<div class="cards">{"".join(html)}</div>'
 
 
-def _label_table(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _label_table(metrics: Mapping[str, Any], keys: Sequence[str], unit: str) -> str:
     rows = []
     for name, scores in metrics["by_label"].items():
         cells = [f"{_number(scores[key], key)} ± {_number(scores[f'{key}_std'], key)}" for key in keys]
@@ -113,10 +114,10 @@ def _label_table(metrics: Mapping[str, Any], keys: Sequence[str]) -> str:
         "<p>Mean ± standard deviation over the cases in which the label is annotated. HD95 has no value where only "
         "one of truth and prediction is empty: such cases are counted in the last column and left out of its mean.</p>"
     )
-    return _table(["Label", "Cases", *(MEASURES[k].title for k in keys), "HD95 undefined"], rows) + note
+    return _table(["Label", "Cases", *(title(k, unit) for k in keys), "HD95 undefined"], rows) + note
 
 
-def _case_table(cases: Sequence[Case], keys: Sequence[str]) -> str:
+def _case_table(cases: Sequence[Case], keys: Sequence[str], unit: str) -> str:
     rows = [
         [
             str(case["name"]),
@@ -127,7 +128,7 @@ def _case_table(cases: Sequence[Case], keys: Sequence[str]) -> str:
         ]
         for case in _worst_first(cases)
     ]
-    return _table(["Case", *(MEASURES[k].title for k in keys), "HD95 undefined", "Seconds", "Peak MiB"], rows)
+    return _table(["Case", *(title(k, unit) for k in keys), "HD95 undefined", "Seconds", "Peak MiB"], rows)
 
 
 def _worst_first(cases: Sequence[Case]) -> list[Case]:
@@ -138,13 +139,38 @@ def _worst_first(cases: Sequence[Case]) -> list[Case]:
 def _spread(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["mean"].get("dice") is None:
         return []
-    light, dark = (_data_url(score_figure(metrics["cases"], dark=dark)) for dark in (False, True))
+    source = _light_and_dark(lambda dark: score_figure(metrics["cases"], dark=dark), "Box plots of Dice by label")
     return [
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="Box plots of Dice by label"></picture>'
-        "<figcaption>Dice by label: median, quartiles, whiskers to 1.5 times their distance; each dot is a case."
-        "</figcaption></figure>"
+        f"<figure>{source}<figcaption>Dice by label: median, quartiles, whiskers to 1.5 times their distance; "
+        "each dot is a case.</figcaption></figure>"
     ]
+
+
+def _gates(metrics: Mapping[str, Any]) -> list[str]:
+    """Gates of a network's paths by size of lesion, where the method has any."""
+    lesions = [lesion for case in metrics["cases"] for lesion in case.get("gates", [])]
+    table = by_size((lesion["diameter"], lesion["gates"]) for lesion in lesions)
+    if not {"small", "large"} <= table.keys():
+        return []
+    paths = metrics["model"]["paths"]
+    source = _light_and_dark(lambda dark: gate_figure(table, paths, dark=dark), "Gates by size of lesion")
+    rows = [[path, *(f"{n:+.3f}" for n in row)] for path, row in zip(paths, differences(table), strict=True)]
+    return [
+        "<h2>Is scale awareness learned?</h2>",
+        f"<figure>{source}<figcaption>How far the network opens its paths inside true lesions (terciles by diameter, "
+        "number of lesions in brackets), with 95 % intervals over lesions. Where it tells sizes apart, the bars of a "
+        "path differ, and wide paths are more open in large lesions.</figcaption></figure>",
+        _table(["Path (voxels)", "Large - small", "from (95 % interval)", "to"], rows),
+    ]
+
+
+def _light_and_dark(draw: Callable[[bool], Figure], text: str) -> str:
+    """A picture that goes with the colors of the reader's screen."""
+    light, dark = (_data_url(draw(is_dark)) for is_dark in (False, True))
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{text}"></picture>'
+    )
 
 
 def _picture(picture: CasePicture) -> str:

@@ -13,15 +13,18 @@ from scipy import ndimage
 
 from hrseg.data_list import Case, DataList, raise_problems, read_case, read_instances
 from hrseg.errors import InputError
+from hrseg.evaluation.gates import Gated
 from hrseg.evaluation.metrics import label_metrics
 from hrseg.evaluation.objects import instance_metrics, object_metrics
 from hrseg.evaluation.pictures import CasePicture
 from hrseg.evaluation.report import pick_cases, write_report
 from hrseg.evaluation.summary import write_metrics
+from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap, check_folder, make_folder
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result, method_of, segment_on
 from hrseg.model_file import Header, Model, load_header, write_model
+from hrseg.pictures import is_picture
 from hrseg.preprocess import check
 from hrseg.resample import resample
 from hrseg.runtime import Progress, Run, no_progress
@@ -71,10 +74,15 @@ def evaluate_model(
         progress("cases", number, len(cases))
         image, truth = read_case(case, value_map)
         result, found = segment_on(method, image, truth.grid, options, Run(device))
-        rows.append(_score(case, truth, result, found, header, count_objects, instances))
+        rows.append(
+            _score(case, image, truth, result, found, header, count_objects, instances) | _gates(method, image, truth)
+        )
     progress("cases", len(cases), len(cases))
-    about = {"name": header.name, "method": header.method, "device": str(device)}
-    metrics = write_metrics(folder / "metrics.json", about, {"name": data.name, "split": split}, rows)
+    about: dict[str, Any] = {"name": header.name, "method": header.method, "device": str(device)}
+    if isinstance(method, Gated) and method.paths:
+        about["paths"] = method.paths
+    measured = {"unit": "pixels"} if any(is_picture(case.image) for case in cases) else {}
+    metrics = write_metrics(folder / "metrics.json", about, {"name": data.name, "split": split, **measured}, rows)
     by_name = {case.name: case for case in cases}
     pictures = [_picture(role, by_name[name], value_map, method, device) for role, name in pick_cases(rows).items()]
     write_report(folder / "report.html", metrics, pictures)
@@ -115,6 +123,7 @@ def _rounded(row: dict[str, Any], keys: tuple[str, ...]) -> dict[str, float]:
 
 def _score(
     case: Case,
+    image: Image,
     truth: LabelMap,
     result: Result,
     found: NDArray[np.uint8],
@@ -122,7 +131,7 @@ def _score(
     count_objects: bool,
     instances: bool,
 ) -> dict[str, Any]:
-    grid, scores = truth.grid, {}
+    grid, scores = _measured_on(case, image, truth), {}
     for label, drawn in zip(header.labels, case.annotated(header.labels), strict=True):
         if drawn:
             scores[label.name] = label_metrics(found, truth.array, grid, label.value)
@@ -137,6 +146,22 @@ def _score(
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),
     }
+
+
+def _measured_on(case: Case, image: Image, truth: LabelMap) -> Grid:
+    """The grid of the truth; of pictures one on which the image's pixels have sides of 1."""
+    if not is_picture(case.image):
+        return truth.grid
+    # What they name as their resolution is meant for printing.
+    return Grid.from_spacing(image.grid.shape).resized(truth.grid.shape)
+
+
+def _gates(method: Method, image: Image, truth: LabelMap) -> dict[str, Any]:
+    """Those inside the lesions of a case, of methods that have any."""
+    if not (isinstance(method, Gated) and method.paths):
+        return {}
+    found = method.lesion_gates(image, truth)
+    return {"gates": [{"diameter": round(d, 2), "gates": [round(g, 4) for g in gates]} for d, gates in found]}
 
 
 def _found_instances(result: Result) -> NDArray:

@@ -12,8 +12,11 @@ from typing import Any
 from hrseg.errors import InputError
 from hrseg.evaluation.measures import MEASURES
 from hrseg.image import replacing
+from hrseg.lesions import size_name, terciles
+from hrseg.pictures import is_picture
 
-#: ``name``, ``image``, ``labels`` (label name -> metrics), ``seconds`` (with ``total``) and ``peak_memory_mib``.
+#: ``name``, ``image``, ``labels`` (label name -> metrics), ``seconds`` (with ``total``) and ``peak_memory_mib``; of
+#: methods with gates also ``gates``: ``diameter`` and mean ``gates`` of lesions (see :mod:`hrseg.evaluation.gates`).
 Case = Mapping[str, Any]
 
 
@@ -22,6 +25,33 @@ def case_mean(case: Case, key: str, labels: Iterable[str] | None = None) -> floa
     scores = case["labels"]
     names = scores if labels is None else labels
     return mean([MEASURES[key].size(scores[name].get(key)) for name in names])
+
+
+def unit_of(metrics: Mapping[str, Any]) -> str:
+    """In what lengths are counted: "mm", or "pixels" of pictures (and areas in thousands of them, for ml)."""
+    if "unit" in metrics["data"]:
+        return str(metrics["data"]["unit"])
+    return "pixels" if any(is_picture(case.get("image", "")) for case in metrics["cases"]) else "mm"
+
+
+def size_terciles(cases: Sequence[Case]) -> tuple[dict[str, str], tuple[float, float]]:
+    """Name of the case -> "small", "medium" or "large", by the true size of its labels together; and the two limits.
+
+    The limits are in ml, of pictures in 1000 pixels.
+
+    Raises:
+        InputError: metrics without sizes.
+    """
+    sizes: dict[str, float] = {}
+    for case in cases:
+        known = [size for scores in case["labels"].values() if (size := scores.get("truth_ml")) is not None]
+        if not known:
+            raise InputError(
+                f'The metrics of the case "{case["name"]}" do not tell the true size (truth_ml); evaluate once more.'
+            )
+        sizes[case["name"]] = sum(known)
+    limits = terciles(list(sizes.values()))
+    return {name: size_name(size, limits) for name, size in sizes.items()}, limits
 
 
 def hd95_undefined(case: Case) -> int:

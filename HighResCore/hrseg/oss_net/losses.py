@@ -15,8 +15,8 @@ def point_loss(
     """Dice and cross-entropy at points, the latter alone where ``plain`` (published).
 
     Args:
-        logits: (N, classes, P).
-        target: (N, P).
+        logits: (N, classes, P) or (N, classes, *nodes).
+        target: (N, P) or (N, *nodes).
         annotated: (N, classes - 1), whether the label was drawn.
         weight: (N, P), how many voxels each point stands for.
     """

@@ -11,7 +11,7 @@ from torch import nn
 
 from hrseg.errors import ModelError
 from hrseg.geometry import Grid
-from hrseg.image import Image, LabelMap
+from hrseg.image import Image
 from hrseg.memory import activation_peak, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
@@ -67,17 +67,41 @@ class OssNet(Method):
     def segment(self, image: Image, options: Options, run: Run) -> Result:
         """See :meth:`Method.segment`. The label map lies on the image's grid, or on one of ``options.spacing``."""
         grid = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
-        check_room(grid, self._bytes_kept(options), run.budget_on(CPU))
-        field = self.field(image, run, remember=options.remember)
+        self.check_room(grid, options, run)
+        return self.look(self.field(image, run, remember=options.remember), grid, options, run)
+
+    def look(self, field: Field, grid: Grid, options: Options, run: Run, *, level: float | None = None) -> Result:
+        """What a field says on a grid, without encoding anything.
+
+        Args:
+            field: of an image, made now or saved before.
+            grid: of the label map.
+            options: say what is wanted beside it.
+            run: conditions.
+            level: see :meth:`Field.label_map`.
+
+        Raises:
+            InputError: a ``level`` that is not between 0 and 1.
+            OutOfMemory, Cancelled: as :meth:`Method.segment`.
+        """
         header, device = self.model.header, field.encoding.image.device
-        if options.keep_probability:
-            probability = field.probability(grid, run=run)
-            labels = field.labels_of(probability)
-            found = result_of(labels, grid, header, run, device, probability, continuous=field)
+        probability = field.probability(grid, run=run) if options.keep_probability else None
+        if probability is None or level is not None:
+            labels = field.label_map(grid, level=level, run=run).array
         else:
-            label_map: LabelMap = field.label_map(grid, run=run)
-            found = result_of(label_map.array, grid, header, run, device, continuous=field)
-        return found
+            labels = field.labels_of(probability)
+        return result_of(labels, grid, header, run, device, probability, continuous=field)
+
+    def check_room(self, grid: Grid, options: Options, run: Run) -> None:
+        """Raises OutOfMemory where there is no room for the result on ``grid``."""
+        check_room(grid, self._bytes_kept(options), run.budget_on(CPU))
+
+    def look_bytes(self, working: Grid, grid: Grid, options: Options, device: torch.device) -> int:
+        """Bytes of the device's memory that :meth:`look` on ``grid`` needs, a field that was made on ``working``
+        included."""
+        # The image is kept in half precision.
+        held = 2 * len(self.model.header.channels) * working.size + self._asking_bytes(working)
+        return held + (grid.size * self._bytes_kept(options) if device.type == "cpu" else 0)
 
     def field(self, image: Image, run: Run, *, remember: bool = False) -> Field:
         """The image as a field; the one of the last call where the same image was to be remembered.
@@ -98,13 +122,13 @@ class OssNet(Method):
         image = check(image, self.model.header)
         _, _, subject, grid = locate(image, self.model.header.preprocessing)
         output = image.grid.with_spacing(options.spacing) if options.spacing else image.grid
-        kept = output.size * self._bytes_kept(options)
         if device.type != "cpu":
             return self._encoding_bytes(grid, device)
         # The prepared image, and the encoding's in half precision.
         held = 2 * len(self.model.header.channels) * grid.size
         preparing = preparing_bytes(image, subject, grid)
-        return max(preparing + held, held + self._encoding_bytes(grid, device), held + self._asking_bytes(grid) + kept)
+        looking = self.look_bytes(grid, output, options, device)
+        return max(preparing + held, held + self._encoding_bytes(grid, device), looking)
 
     @classmethod
     def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import ResidualUNet
+from hrseg.blocks import ResidualUNet, begin_with_background
 from hrseg.oss_net.bricks import brick_nodes, brick_of, cut_bricks, lattice
 from hrseg.oss_net.decoder import Modulation, PointDecoder
 from hrseg.oss_net.interpolation import maps_at, rows_at
@@ -34,8 +34,8 @@ class Prediction:
 
     Attributes:
         logits: (N, classes, P).
-        prior: the same from the context alone, (N, classes, P), or of the published auxiliary grid
-            (N, classes, *grid); None without.
+        prior: from the context alone, at its nodes, (N, classes, *nodes), or of the published auxiliary grid; None
+            without.
     """
 
     logits: Tensor
@@ -66,6 +66,7 @@ class FieldNetwork(nn.Module):
         down = [[2] * dimension] * (len(s.widths) - 1)
         self.context = ResidualUNet(dimension, s.widths[0], s.features, s.widths, down)
         self.prior = nn.Linear(s.features, classes)
+        begin_with_background(self.prior)
         layers: list[nn.Module] = []
         for a, b in zip([channels, *s.local[:-1]], s.local, strict=True):
             layers += [nn.Conv3d(a, b, kernel), activation(s.activation)]
@@ -87,8 +88,9 @@ class FieldNetwork(nn.Module):
         at_points = maps_at(maps, self.to_nodes(points))
         detail = self._details(image, points)
         logits = self.decode(at_points, detail, self.coordinates(points, shape), modulation)
-        prior = at_points[..., -self.classes :]
-        return Prediction(logits.transpose(1, 2), prior.transpose(1, 2))
+        # Nodes beyond the image, where it was filled up, say nothing.
+        k, j, i = (-(-n // s) for n, s in zip(shape, self.strides, strict=True))
+        return Prediction(logits.transpose(1, 2), maps[:, -self.classes :, :k, :j, :i])
 
     def encode(self, image: Tensor) -> Tensor:
         """The context of images (N, C, K, J, I): features and prior logits (N, features + classes, *nodes)."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from hrseg.oss_net.training_settings import PointSettings
 
@@ -35,6 +37,17 @@ def draw_points(label: Tensor, settings: PointSettings, rng: np.random.RandomSta
     weight = torch.from_numpy(_weights(numbers, flat, near, allowed, (len(by_border), len(by_label), len(rest))))
     points = torch.from_numpy(np.stack(np.unravel_index(numbers, label.shape), axis=1)).float()
     return *_moved(label, points, int(s.count * s.between), rng), weight
+
+
+def node_labels(label: Tensor, strides: Sequence[int]) -> Tensor:
+    """The label of the largest share of the voxels of each context node, (*nodes), of a label map (K, J, I).
+
+    The lowest of equal shares; border values repeat where voxels are missing.
+    """
+    after = [-n % s for n, s in zip(label.shape, strides, strict=True)]
+    filled = F.pad(label[None, None].float(), [0, after[2], 0, after[1], 0, after[0]], mode="replicate")
+    shares = [F.avg_pool3d((filled == value).float(), list(strides))[0, 0] for value in range(int(label.max()) + 1)]
+    return torch.stack(shares).argmax(dim=0)
 
 
 def near_border(label: Tensor, reach: int) -> Tensor:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrseg.errors import InputError, ModelError
-from hrseg.geometry import Box, as_shape
+from hrseg.geometry import Box, Vector, as_shape
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header
 from hrseg.oss_net.losses import auxiliary_loss, point_loss
-from hrseg.oss_net.sampling import draw_points
+from hrseg.oss_net.sampling import draw_points, node_labels
 from hrseg.oss_net.settings import NetworkSettings
 from hrseg.oss_net.training_settings import FieldTraining
 from hrseg.resample import crop_or_pad
@@ -29,21 +29,21 @@ class FieldTask(Task):
     def __init__(self, header: Header, settings: dict[str, Any]) -> None:
         self.header = header
         self.settings: FieldTraining = checked(FieldTraining, settings, header.name)
-        self._published = checked(NetworkSettings, header.network, header.name).variant != "field"
+        network = checked(NetworkSettings, header.network, header.name)
+        self._published = network.variant != "field"
         patch, finer = self.settings.patch, self.settings.finer
         if len(patch) != header.dimension:
             raise ModelError(f"The patch {patch} must have {header.dimension} sides.")
         self._sides = [side * finer for side in patch]
         self.finer = (1 if header.dimension == 2 else finer, finer, finer)
+        self._nodes = [n * f for n, f in zip(network.field.all_strides(header.dimension), self.finer, strict=True)]
         self._augment = Augment(self.settings.augmentation, header, self._sides)
-        # Training cases on a working grid of fixed spacing have that one; the others' own is not known here.
-        self._spacing = torch.tensor(header.preprocessing.spacing or (1.0, 1.0, 1.0))
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`Task.sample`: image (C, K, J, I), points (P, 3), target (P,), annotated (labels,), spacing (3,).
 
         The published networks' auxiliary loss needs the label map (K, J, I), too; ours weight (P,), see
-        :func:`draw_points`.
+        :func:`draw_points`, and nodes (*nodes), the labels of the context's nodes.
         """
         flat = self.header.dimension == 2
         image, label = self._block(case, rng)
@@ -56,8 +56,18 @@ class FieldTask(Task):
         if self.settings.finer > 1:
             image = F.avg_pool3d(image[None], self.finer)[0]
             points = (points + 0.5) / torch.tensor(self.finer) - 0.5
-        sample = {"image": image, "points": points, "target": target, "annotated": annotated, "spacing": self._spacing}
-        return {**sample, "label": label} if self._published else {**sample, "weight": weight}
+        spacing = torch.tensor(self._spacing(case))
+        sample = {"image": image, "points": points, "target": target, "annotated": annotated, "spacing": spacing}
+        if self._published:
+            return {**sample, "label": label}
+        return {**sample, "weight": weight, "nodes": node_labels(label, self._nodes)}
+
+    def _spacing(self, case: TrainingCase) -> Vector:
+        """What the network is told: the spacing that the model works at, or that of the case where it works at any.
+
+        Augmentation by scale does not change it: that stands for larger and smaller subjects, not for other voxels.
+        """
+        return self.header.preprocessing.spacing or case.spacing or (1.0, 1.0, 1.0)
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`. Raises InputError for a label map that is not as fine as the recipe says."""
@@ -102,5 +112,6 @@ class FieldTask(Task):
         if self._published:
             prior = auxiliary_loss(found.prior, batch["label"])
         else:
-            prior = point_loss(found.prior, target, annotated, weight)["loss"]
+            # At all nodes: a few thousand points alone teach the context much more slowly.
+            prior = point_loss(found.prior, batch["nodes"], annotated)["loss"]
         return {**losses, "loss": losses["loss"] + self.settings.prior * prior, "prior_loss": prior.detach()}

@@ -110,13 +110,13 @@ def forward_bytes(
     The first time takes a second: torch loads what it knows about shapes.
 
     Args:
-        network: on torch's ``meta`` device, as its input then is.
+        network: on torch's ``meta`` device, as its input then is; of the type in which its maps are to be.
         shape: (C, *LR) of the image.
         crop: sides of the guidance crop.
         plan: how the finest levels run.
         super_resolve: whether the image is rebuilt, too.
     """
-    image = torch.empty(1, *shape, device="meta")
+    image = torch.empty(1, *shape, dtype=next(network.parameters()).dtype, device="meta")
     guidance = Guidance(image.new_empty(1, shape[0], *crop), image.new_empty(1, len(crop)), image.new_empty(1))
     dry = plan._replace(dry=True)
 

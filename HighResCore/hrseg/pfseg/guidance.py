@@ -1,7 +1,7 @@
 """Where the guidance crop is cut out of the high-resolution volume: where grey values vary most.
 
-Arrays are (C, K, J, I); 2D images have one slice. A crop longer than the volume along an axis starts at 0 there and
-reaches beyond it, where the volume counts as 0.
+Arrays are (C, K, J, I); 2D images have one slice. A crop longer than the volume along an axis has the volume in its
+middle there, as the network's padded input has, and what lies beyond counts as 0.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid
 from hrseg.image import Image
+from hrseg.pfseg.volumes import around
 
 #: Places per side of the crop that ``variance`` tries.
 _PLACES = 8
@@ -46,20 +47,32 @@ def choose(
         start = np.array([rng.randint(n - m + 1) for n, m in zip(shape, inside, strict=True)])
     else:
         start = np.subtract(shape, inside) // 2
-    return Box.whole(sides).shift(start.tolist())
+    return _placed(start, sides, shape)
 
 
-def box_at(center: Sequence[float], sides: Sequence[int], grid: Grid) -> tuple[Box, bool]:
-    """The crop around a point, and whether it had to be moved to stay inside the volume on ``grid``.
+def box_at(center: Sequence[float], sides: Sequence[int], grid: Grid) -> tuple[Box, list[str]]:
+    """The crop around a point, and notices where it could not be put there in the volume on ``grid``.
 
     Args:
         center: RAS mm.
         sides: of the crop, (k, j, i).
     """
     wanted = np.rint(grid.to_index(center) - (np.asarray(sides) - 1) / 2).astype(int)
-    room = np.maximum(0, np.subtract(grid.shape, sides))
-    start = np.clip(wanted, 0, room)
-    return Box.whole(sides).shift(start.tolist()), bool((start != wanted).any())
+    room = np.subtract(grid.shape, sides)
+    box = _placed(np.clip(wanted, 0, np.maximum(0, room)), sides, grid.shape)
+    moved = np.not_equal(box.start, wanted)
+    notices = []
+    if moved[room > 0].any():
+        notices.append("The guidance crop was moved to stay inside the image.")
+    if moved[room <= 0].any():
+        notices.append("The guidance crop is as long as the image, or longer, along an axis; there it is centered.")
+    return box, notices
+
+
+def _placed(start: NDArray[np.intp], sides: Sequence[int], shape: Sequence[int]) -> Box:
+    """The crop from ``start`` on; around the middle of the volume along axes on which it is longer."""
+    longer = np.greater(sides, shape)
+    return Box.whole(sides).shift(np.where(longer, around(shape, sides).start, start).tolist())
 
 
 def check_inside(center: Sequence[float], image: Image) -> None:

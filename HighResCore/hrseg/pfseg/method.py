@@ -25,7 +25,7 @@ from hrseg.pfseg.forward import PLANS, Plan, decode, encode, forward_bytes, unit
 from hrseg.pfseg.guidance import box_at, check_inside, choose
 from hrseg.pfseg.network import Guidance, PFSegNetwork
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
-from hrseg.pfseg.volumes import Volumes, cut_guidance, enlarged, flat, padded_sides, shrunk
+from hrseg.pfseg.volumes import Volumes, cut_guidance, enlarged, flat, inner_slabs, padded_sides, shrunk
 from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
 from hrseg.prompts import RegionBox
 from hrseg.runtime import CPU, Run, autocast, with_fallback
@@ -203,9 +203,9 @@ class PFSeg(Method):
                 box = choose(seen.high, sides, mode)
             else:
                 check_inside(options.guidance_center, image)
-                box, moved = box_at(options.guidance_center, sides, grid)
-                if moved:
-                    run.notice("The guidance crop was moved to stay inside the image.")
+                box, notices = box_at(options.guidance_center, sides, grid)
+                for text in notices:
+                    run.notice(text)
             whole = np.multiply(low, self._factors).tolist()
             return box, cut_guidance(seen.high, box, volumes.inner, whole, self._dimension)
 
@@ -221,7 +221,8 @@ class PFSeg(Method):
             with run.stage("inference", units(network, image.shape[2], plan)) as advance:
                 maps = encode(network, image, seen, plan, advance)
                 kept = list(maps) if options.super_resolved else []
-                slabs = self._inner_slabs(decode(network.segmentation, maps, plan, advance), volumes.inner)
+                decoded = decode(network.segmentation, maps, plan, advance)
+                slabs = inner_slabs(decoded, volumes.inner, self._dimension)
                 assembly = assemble(
                     ((start, slab.softmax(dim=0).cpu()) for start, slab in slabs),
                     volumes.prepared,
@@ -231,20 +232,10 @@ class PFSeg(Method):
                 )
             if options.super_resolved and network.super_resolution is not None:
                 with run.stage("super-resolution", units(network, image.shape[2], plan, encoding=False)) as advance:
-                    slabs = self._inner_slabs(decode(network.super_resolution, kept, plan, advance), volumes.inner)
+                    decoded = decode(network.super_resolution, kept, plan, advance)
+                    slabs = inner_slabs(decoded, volumes.inner, self._dimension)
                     restored = self._restored(slabs, volumes)
         return assembly, restored
-
-    def _inner_slabs(self, slabs: Iterator[tuple[int, Tensor]], inner: Box) -> Iterator[tuple[int, Tensor]]:
-        """Slabs of the network's output without the padding, counted from ``inner``; 2D ones as (C, rows, 1, I)."""
-        first = 3 - self._dimension
-        low, high = inner.start[first], inner.stop[first]
-        across = inner.slices[first + 1 :]
-        for start, slab in slabs:
-            a, b = max(start, low), min(start + slab.shape[1], high)
-            if a < b:
-                part = slab[(slice(None), slice(a - start, b - start), *across)]
-                yield a - low, part[:, :, None] if self._dimension == 2 else part
 
     def _restored(self, slabs: Iterator[tuple[int, Tensor]], volumes: Volumes) -> NDArray[np.float32]:
         """The super-resolved image (C, K, J, I), in the grey values of the input."""
@@ -269,9 +260,14 @@ class PFSeg(Method):
         return grid.finer([self._factors[axis] for axis in change.inverse.axes])
 
     def _precision(self, device: torch.device) -> AbstractContextManager:
-        if device.type == "cpu" and self._inference.precision == "bfloat16":
+        if self._map_type(device) == torch.bfloat16:
             return torch.autocast("cpu", torch.bfloat16)
         return autocast(device)
+
+    def _map_type(self, device: torch.device) -> torch.dtype:
+        """In which the network's maps are on the CPU; of other devices memory is told from float32."""
+        half = device.type == "cpu" and self._inference.precision == "bfloat16"
+        return torch.bfloat16 if half else torch.float32
 
     def _inference_bytes(
         self, low: Sequence[int], size: int, options: Options, device: torch.device, plan: Plan
@@ -279,7 +275,8 @@ class PFSeg(Method):
         """Bytes that inference needs on a device, the low-resolution input not counted."""
         shape = (len(self.model.header.channels), *low[3 - self._dimension :])
         crop = self._network.guidance_shape(list(shape[1:]))
-        activations = forward_bytes(self._without_weights, shape, crop, plan, super_resolve=options.super_resolved)
+        network = self._without_weights.to(self._map_type(device))
+        activations = forward_bytes(network, shape, crop, plan, super_resolve=options.super_resolved)
         if device.type != "cpu":
             # Half precision needs half of this; the rest is left to the libraries' own work space.
             return int(activations * 0.8 + 4 * sum(p.numel() for p in self.model.network.parameters()))

@@ -208,7 +208,12 @@ class SlabBlock:
         """Without padding along the first axis: ``x`` has ``around`` rows more on both sides than are wanted."""
         reach = conv.kernel_size[0] // 2
         padding = (0, *[reach] * (x.ndim - 3))
-        return _CONV[x.ndim](_trimmed(x, around - reach), conv.weight, conv.bias, 1, padding)
+        x = _trimmed(x, around - reach)
+        if x.device.type == "cpu" and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu"):
+            # By itself torch takes thin slabs to be too small for oneDNN, and copies each voxel 27 times instead.
+            ones = [1] * len(padding)
+            return torch.mkldnn_convolution(x, conv.weight, conv.bias, padding, ones, ones, 1)
+        return _CONV[x.ndim](x, conv.weight, conv.bias, 1, padding)
 
 
 class _Norm:
@@ -245,6 +250,10 @@ def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
     if x.device.type in ("cpu", "cuda"):
         # Ten times as fast as var_mean in channels-last order; other devices lack it.
         return torch.batch_norm_update_stats(x, None, None, 0.0)
+    if x.is_meta:
+        # Of tensors without content, in dry runs, only memory is counted: that of those two devices.
+        mean = torch.empty(x.shape[1], dtype=torch.float32, device=x.device)
+        return mean, torch.empty_like(mean)
     axes = [0, *range(2, x.ndim)]
     variance, mean = torch.var_mean(x.float(), axes, correction=0)
     return mean, variance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,3 +92,15 @@ def centre_share(box: Box, inner: Box, whole: Sequence[int]) -> Floats:
 def flat(volume: Tensor, dimension: int) -> Tensor:
     """(C, K, J, I) for a network of this dimension: a 2D one gets its only slice."""
     return volume[:, 0] if dimension == 2 else volume
+
+
+def inner_slabs(slabs: Iterator[tuple[int, Tensor]], inner: Box, dimension: int) -> Iterator[tuple[int, Tensor]]:
+    """(start, rows) of the network's output without the padding, counted from ``inner``; 2D ones as (C, rows, 1, I)."""
+    first = 3 - dimension
+    low, high = inner.start[first], inner.stop[first]
+    across = inner.slices[first + 1 :]
+    for start, slab in slabs:
+        a, b = max(start, low), min(start + slab.shape[1], high)
+        if a < b:
+            part = slab[(slice(None), slice(a - start, b - start), *across)]
+            yield a - low, part[:, :, None] if dimension == 2 else part

@@ -14,15 +14,15 @@ from torch.nn import functional as F
 
 from hrseg.geometry import as_shape
 from hrseg.image import Image, LabelMap
+from hrseg.lesions import ball_diameter
 from hrseg.methods import settings
 from hrseg.model_file import Header
 from hrseg.preprocess import prepare
 from hrseg.resample import resample_labels
 from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
-from hrseg.sasr.view import resized, view_of
+from hrseg.sasr.view import of_three, resized, view_of
 
-BINS = ("small", "medium", "large")
 #: Of an image's lesions, at most so many are looked at, the largest ones.
 _MOST = 8
 
@@ -34,12 +34,12 @@ class Lesion:
     Attributes:
         diameter: of the ball, or in 2D the disc, of its size, in voxels.
         mask: (*shape), the lesion's voxels.
-        centre: (index per axis), of its bounding box.
+        center: (index per axis), of its bounding box.
     """
 
     diameter: float
     mask: NDArray[np.bool_]
-    centre: tuple[int, ...]
+    center: tuple[int, ...]
 
 
 def lesions(labels: NDArray) -> Iterator[Lesion]:
@@ -48,24 +48,8 @@ def lesions(labels: NDArray) -> Iterator[Lesion]:
     sizes = np.bincount(numbers.ravel())[1:]
     boxes = ndimage.find_objects(numbers)
     for n in np.argsort(-sizes, kind="stable")[:_MOST]:
-        centre = tuple((s.start + s.stop) // 2 for s in boxes[n])
-        yield Lesion(diameter(int(sizes[n]), labels.ndim), numbers == n + 1, centre)
-
-
-def diameter(voxels: int, dimension: int) -> float:
-    """Of the ball, or in 2D the disc, of so many voxels."""
-    return 2 * float((voxels / np.pi) ** 0.5 if dimension == 2 else (0.75 * voxels / np.pi) ** (1 / 3))
-
-
-def terciles(diameters: Sequence[float]) -> tuple[float, float]:
-    """The two diameters that part lesions into :data:`BINS`; infinite without lesions."""
-    low, high = np.quantile(diameters, [1 / 3, 2 / 3]).tolist() if len(diameters) else (np.inf, np.inf)
-    return low, high
-
-
-def size_bin(diameter: float, limits: tuple[float, float]) -> str:
-    """Small up to the first limit, medium up to the second."""
-    return BINS[int(diameter > limits[0]) + int(diameter > limits[1])]
+        center = tuple((s.start + s.stop) // 2 for s in boxes[n])
+        yield Lesion(ball_diameter(int(sizes[n]), labels.ndim), numbers == n + 1, center)
 
 
 def gates_of_lesions(
@@ -84,7 +68,7 @@ def gates_of_lesions(
     factors = settings(NetworkSettings, header.network, header.name).all_factors(header.dimension)
     prepared = resized(prepare(image, header), inference.size)
     view = view_of(image, prepared, factors, shrinks=inference.feeds == "shrunk", fine=False)
-    shape = as_shape([1] * view.flat + list(view.volume.shape[1:]))
+    shape = as_shape(of_three(view.volume.shape[1:]))
     grid = truth.grid.reoriented(prepared.change)
     labels = resample_labels(prepared.change.apply(truth.array), grid, prepared.grid.resized(shape))
     found = lesions(labels[0] if view.flat else labels)
@@ -102,7 +86,7 @@ def mean_gates(network: SasrNetwork, volume: Tensor, lesion: Lesion, window: Seq
         window: its sides.
     """
     starts = [
-        min(max(0, c - w // 2), max(0, n - w)) for c, w, n in zip(lesion.centre, window, volume.shape[1:], strict=True)
+        min(max(0, c - w // 2), max(0, n - w)) for c, w, n in zip(lesion.center, window, volume.shape[1:], strict=True)
     ]
     block = tuple(slice(a, a + w) for a, w in zip(starts, window, strict=True))
     part = volume[(slice(None), *block)]

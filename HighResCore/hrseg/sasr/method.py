@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hrseg.errors import InputError, ModelError
-from hrseg.image import Image
+from hrseg.image import Image, LabelMap
 from hrseg.label_assembly import LabelAssembly
 from hrseg.memory import activation_peak, available, check_room, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
@@ -105,6 +105,18 @@ class Sasr(Method):
         check_room(need, room)
         held = 4 * len(header.channels) * (math.prod(sides) + self._shrinks(options) * math.prod(seen))
         return max(preparing_bytes(image, subject, grid), held + need)
+
+    @property
+    def paths(self) -> list[str]:
+        """Widths of the network's scale-aware paths in voxels; none where it has no gates."""
+        return self._network.paths
+
+    def lesion_gates(self, image: Image, truth: LabelMap) -> list[tuple[float, list[float]]]:
+        """See :func:`hrseg.sasr.gates.gates_of_lesions`."""
+        from hrseg.sasr.gates import gates_of_lesions
+
+        network: Any = self.model.network
+        return gates_of_lesions(network, self.model.header, image, truth, self._settings.window)
 
     @classmethod
     def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:

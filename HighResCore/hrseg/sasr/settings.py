@@ -46,6 +46,11 @@ class NetworkSettings(Strict):
     projection: Annotated[int, Field(ge=1, le=256)] = 16
     dropout: Share = 0.1
 
+    @property
+    def paths(self) -> list[str]:
+        """Widths of the scale-aware paths, in voxels of the finest axis; none without them."""
+        return ["1", *(str(2 * d + 1) for d in self.dilations)] if self.sdc else []
+
     def all_strides(self, dimension: int) -> list[list[int]]:
         """Strides per level transition and axis."""
         return [[2] * dimension] * (len(self.widths) - 1) if self.strides is None else [list(s) for s in self.strides]

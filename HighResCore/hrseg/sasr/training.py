@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -14,14 +13,16 @@ from torch import Tensor, nn
 
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid, Shape, as_shape
+from hrseg.lesions import size_name, terciles
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share
 from hrseg.resample import crop_or_pad, resample, resample_labels
-from hrseg.sasr.gates import gates_of_lesions, lesions, size_bin, terciles
+from hrseg.sasr.gates import gates_of_lesions, lesions
 from hrseg.sasr.layers import shrunk
 from hrseg.sasr.losses import Weights, sasr_loss
 from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
+from hrseg.sasr.view import of_three
 from hrseg.training.augmentation import Augment
 from hrseg.training.cases import ValidationCase, voxels_by_label
 from hrseg.training.sampling import random_box, random_patch
@@ -68,9 +69,8 @@ class SasrTask(Task):
         if problem:
             raise ModelError(f'The training settings of the model "{header.name}" do not fit: {problem}.')
         self._factors = network.all_factors(header.dimension)
-        # Widths of the paths in voxels, of networks that have any.
-        self._paths = ["1", *(str(2 * d + 1) for d in network.dilations)] if network.sdc else []
-        self.finer = as_shape(_of_three(self._factors))
+        self._paths = network.paths
+        self.finer = as_shape(of_three(self._factors))
         self._augment = Augment(self.settings.augmentation, header, self._fine_patch)
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
@@ -78,7 +78,8 @@ class SasrTask(Task):
         cases = [self._sized(case) for case in cases]
         # Label maps at the image's resolution, of the cases that have finer ones.
         self._coarse = {case.name: _relabelled(case, case.image.shape[1:]) for case in cases if _is_finer(case)}
-        if self._inference.feeds == "native" and max(self._factors) > 1 and not self._coarse:
+        learns_finer = self._coarse or self._inference.size or self._inference.feeds == "shrunk"
+        if max(self._factors) > 1 and not learns_finer:
             raise InputError(
                 "No label map is finer than its image, so that the network learns from shrunk images alone; "
                 "set feeds: shrunk in the recipe's inference, or give finer label maps."
@@ -122,7 +123,7 @@ class SasrTask(Task):
         assert isinstance(network, SasrNetwork)
         found: dict[str, list[list[float]]] = {}
         for diameter, gates in gates_of_lesions(network, self.header, case.image, case.truth, self._patch):
-            found.setdefault(size_bin(diameter, self._limits), []).append(gates)
+            found.setdefault(size_name(diameter, self._limits), []).append(gates)
         return {
             f"gate_{size}_{name}": float(value)
             for size, rows in found.items()
@@ -135,7 +136,7 @@ class SasrTask(Task):
 
     def _native(self, case: TrainingCase, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
         """A block of a case with a finer label map; the image's voxels are repeated, so that both change alike."""
-        box = random_box(self._coarse[case.name], _of_three(self._patch), self.settings.foreground, rng)
+        box = random_box(self._coarse[case.name], of_three(self._patch), self.settings.foreground, rng)
         image, factors = crop_or_pad(case.image, box), np.asarray(self.finer)
         for axis, factor in zip((-3, -2, -1), self.finer, strict=True):
             image = np.repeat(image, factor, axis=axis)
@@ -145,33 +146,33 @@ class SasrTask(Task):
     def _shrunk(self, case: TrainingCase, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
         """A block at the image's resolution; it is shrunk after it was changed."""
         case = self._coarse.get(case.name, case)
-        return random_patch(case, _of_three(self._fine_patch), self.settings.foreground, rng)
+        return random_patch(case, of_three(self._fine_patch), self.settings.foreground, rng)
 
     def _sized(self, case: TrainingCase) -> TrainingCase:
-        """The image in as many voxels as inference resizes it to; the label map is finer where it has enough voxels."""
+        """The image in as many voxels as inference resizes it to; the label map is finer where it has enough voxels.
+
+        So is the image where it has as many and inference does not shrink it: what the network sees is made of it then.
+        """
         if self._inference.size is None:
             return case
-        shape = as_shape(_of_three(self._inference.size))
-        if shape == case.image.shape[1:]:
-            return case
-        counted = Grid.from_spacing(case.image.shape[1:])
-        image = resample(case.image, counted, counted.resized(shape))
+        shape = as_shape(of_three(self._inference.size))
         fine = as_shape(np.multiply(shape, self.finer))
-        enough = all(n >= m for n, m in zip(case.label.shape, fine, strict=True))
-        return _relabelled(replace(case, image=image), fine if enough else shape)
+        finer_label, finer_image = (
+            all(n >= m for n, m in zip(have, fine, strict=True)) for have in (case.label.shape, case.image.shape[1:])
+        )
+        native = self._inference.feeds == "native"
+        counted = Grid.from_spacing(case.image.shape[1:])
+        wanted = counted.resized(fine if native and finer_label and finer_image else shape)
+        image = resample(case.image, counted, wanted)
+        return _relabelled(replace(case, image=image), fine if finer_label else shape)
 
     def _seen_labels(self, case: TrainingCase) -> NDArray[np.uint8]:
         """The label map at the resolution of what the network sees, (*shape)."""
-        shape = np.asarray(case.image.shape[1:])
+        shape = np.asarray(of_three(self._inference.size) if self._inference.size else case.image.shape[1:])
         if self._inference.feeds == "shrunk":
             shape = np.maximum(1, shape // self.finer)
         label = _relabelled(case, as_shape(shape)).label
         return label[0] if self.header.dimension == 2 else label
-
-
-def _of_three(sides: Sequence[int]) -> list[int]:
-    """With the single slice of a 2D image."""
-    return [1] * (3 - len(sides)) + list(sides)
 
 
 def _is_finer(case: TrainingCase) -> bool:

@@ -39,6 +39,11 @@ class View:
         return self.volume.ndim == 3
 
 
+def of_three(sides: Sequence[int]) -> list[int]:
+    """With the single slice of a 2D image."""
+    return [1] * (3 - len(sides)) + list(sides)
+
+
 def resized(prepared: Prepared, size: Sequence[int] | None) -> Prepared:
     """The working grid in ``size`` voxels, (j, i) or (k, j, i); the same where no size is given."""
     if size is None:
@@ -66,7 +71,7 @@ def view_of(image: Image, prepared: Prepared, factors: Sequence[int], *, shrinks
 
 
 def _native_view(image: Image, prepared: Prepared, factors: Sequence[int], fine: bool) -> View:
-    finer = _of_three(factors)
+    finer = of_three(factors)
     place = replace(prepared, grid=prepared.grid.finer(finer))
     output = image.grid
     if fine:
@@ -105,10 +110,6 @@ def _volume(array: NDArray[np.float32], dimension: int) -> Tensor:
     """A view, without the single slice of a 2D image."""
     tensor = torch.from_numpy(array)
     return tensor[:, 0] if dimension == 2 else tensor
-
-
-def _of_three(factors: Sequence[int]) -> list[int]:
-    return [1] * (3 - len(factors)) + list(factors)
 
 
 def _times(start: Shape, factors: Sequence[int]) -> Shape:

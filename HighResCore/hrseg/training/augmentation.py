@@ -44,7 +44,7 @@ class Augment:
             padding_mode="border",
         )
         sigma = (0.3, max(s.blur, 0.31))
-        self._grey = [
+        self._gray = [
             mt.RandGaussianSmoothd("image", sigma, sigma, sigma, prob=p * (s.blur > 0)),
             mt.RandScaleIntensityd("image", s.contrast, prob=p * (s.contrast > 0)),
             mt.RandShiftIntensityd("image", s.brightness, prob=p * (s.brightness > 0)),
@@ -63,7 +63,7 @@ class Augment:
         set_track_meta(False)
         sample = {"image": image, "label": label[None].float()}
         # One by one: Compose would seed a generator for each, which takes longer than what most of them do.
-        for transform in (self._space, *self._grey):
+        for transform in (self._space, *self._gray):
             transform.set_random_state(state=rng)
             sample = transform(sample)
         image, label = (sample[key].contiguous() for key in ("image", "label"))

@@ -85,7 +85,8 @@ def _training_case(case: Case, image: Image, truth: LabelMap, header: Header, fi
     target = prepared.grid.finer(finer) if truth.grid.size > image.grid.size else prepared.grid
     label = resample_labels(prepared.change.apply(truth.array), truth.grid.reoriented(prepared.change), target)
     annotated = case.annotated(header.labels)
-    return TrainingCase(case.name, prepared.array, label, annotated, voxels_by_label(label, annotated))
+    voxels = voxels_by_label(label, annotated)
+    return TrainingCase(case.name, prepared.array, label, annotated, voxels, prepared.grid.spacing)
 
 
 def voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> dict[int, NDArray[np.intp]]:

@@ -45,8 +45,8 @@ def fingerprint(split: str, name: str, image: Image) -> Fingerprint:
     digest = hashlib.sha256(np.ascontiguousarray(image.array).data).digest()
     side = _SIDES[2 if image.is_2d else 3]
     shape = (1 if image.is_2d else side, side, side)
-    grey = image.array.mean(axis=0, dtype=np.float32)
-    small = np.squeeze(resample(grey, image.grid, image.grid.resized(shape)))
+    gray = image.array.mean(axis=0, dtype=np.float32)
+    small = np.squeeze(resample(gray, image.grid, image.grid.resized(shape)))
     detail = (small - ndimage.gaussian_filter(small, side / 16)).ravel()
     detail -= detail.mean()
     return Fingerprint(split, name, digest, detail / max(float(np.linalg.norm(detail)), 1e-6))

@@ -35,11 +35,11 @@ def random_box(case: TrainingCase, patch: Sequence[int], foreground: float, rng:
     shape = case.label.shape
     if case.voxels and rng.random_sample() < foreground:
         voxels = case.voxels[sorted(case.voxels)[rng.randint(len(case.voxels))]]
-        centre = np.array(np.unravel_index(voxels[rng.randint(len(voxels))], shape))
+        center = np.array(np.unravel_index(voxels[rng.randint(len(voxels))], shape))
     else:
-        centre = np.array([rng.randint(n) for n in shape])
+        center = np.array([rng.randint(n) for n in shape])
     # Patches stay inside the image where they can: empty space teaches nothing.
     half = np.asarray(patch) // 2
-    centre = np.clip(centre, np.minimum(half, np.asarray(shape) // 2), np.maximum(shape - half, np.asarray(shape) // 2))
+    center = np.clip(center, np.minimum(half, np.asarray(shape) // 2), np.maximum(shape - half, np.asarray(shape) // 2))
     sides = [p if p == 1 else int(np.ceil(p * MARGIN)) for p in patch]
-    return Box.whole(sides).shift((centre - np.asarray(sides) // 2).tolist())
+    return Box.whole(sides).shift((center - np.asarray(sides) // 2).tolist())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hrseg.geometry import Shape
+from hrseg.geometry import Shape, Vector
 from hrseg.methods import method_class
 from hrseg.model_file import Header
 from hrseg.training.settings import TrainingSettings
@@ -28,6 +28,7 @@ class TrainingCase:
         label: uint8 (K, J, I), the model's values. Finer than the image by :attr:`Task.finer` where the truth is finer.
         annotated: per label, whether it was drawn.
         voxels: per label that occurs, flat indices of (some of) its voxels.
+        spacing: of the image in mm, (k, j, i); None where nobody needs it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TrainingCase:
     label: NDArray[np.uint8]
     annotated: tuple[bool, ...]
     voxels: dict[int, NDArray[np.intp]]
+    spacing: Vector | None = None
 
 
 class Task(ABC):

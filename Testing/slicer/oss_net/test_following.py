@@ -109,6 +109,39 @@ def test_one_request_at_a_time_and_the_newest_wins(followed: Followed) -> None:
     assert len(followed.client.requests) == 2
 
 
+def test_a_volume_that_is_moved_is_looked_at_where_it_is(followed: Followed) -> None:
+    node = volume()
+    followed.start(node)
+    first = followed.end()
+    transform = put_under(node, shift(10, 20, 30))
+    assert len(followed.client.requests) == 2
+    under = followed.end()
+    matrix = np.eye(4)
+    matrix[:3, 3] = 1, 2, 3
+    slicer.util.updateTransformMatrixFromArray(transform, matrix)
+    moved = followed.end()
+    assert len(followed.client.requests) == 3
+    origins = [np.array(request.grid.affine)[:3, 3] for request in (first, under, moved)]  # type: ignore[union-attr]
+    np.testing.assert_allclose(origins[0] - origins[1], (10, 20, 30))
+    np.testing.assert_allclose(origins[0] - origins[2], (1, 2, 3))
+    # The picture stays in the view's own plane.
+    overlay = slicer.mrmlScene.GetNodeByID(followed.composite.GetLabelVolumeID())
+    np.testing.assert_allclose(overlay.GetOrigin(), origins[0])
+    # No longer followed, it may move.
+    followed.follower.stop()
+    slicer.util.updateTransformMatrixFromArray(transform, np.eye(4))
+    assert len(followed.client.requests) == 3
+
+
+def test_a_volume_that_is_warped_ends_it_in_words(followed: Followed) -> None:
+    node = volume()
+    followed.start(node)
+    followed.end()
+    put_under(node)
+    assert "not linear" in str(followed.errors[0])
+    assert not followed.follower.active
+
+
 def test_level_and_label_are_asked_for(followed: Followed) -> None:
     followed.start(volume())
     followed.end()
@@ -179,7 +212,7 @@ def test_the_view_is_as_it_was_afterwards(followed: Followed) -> None:
     other, other_composite = add_view("Other view")
     node = volume()
     nodes = slicer.mrmlScene.GetNumberOfNodes()
-    followed.start(node, covered=segmentation)
+    followed.start(node, covered=[segmentation])
     followed.end()
     assert followed.composite.GetLabelVolumeID() not in ("", own.GetID())
     assert followed.composite.GetLabelOpacity() == 0.5
@@ -295,7 +328,7 @@ def test_the_view_shows_the_boundary_at_its_own_pixels(slice_view: SliceView, tm
     slice_view.node.SetFieldOfView(16, 16, 1)
     errors: list[Exception] = []
     follower = SliceFollower(logic.jobs, onStopped=errors.append)
-    follower.start(slice_view.node, node, settings, covered=segmentation)
+    follower.start(slice_view.node, node, settings, covered=[segmentation])
     logic.jobs.wait()
     assert errors == []
     picture = slice_view.picture(tmp_path / "followed.png").astype(int)

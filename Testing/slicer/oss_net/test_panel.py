@@ -118,6 +118,32 @@ def test_a_finer_segmentation_takes_the_place_of_the_coarser_one(loaded: OSSNetP
     assert (bool(first.GetDisplayVisibility()), bool(loaded.parameters.result.GetDisplayVisibility())) == (False, True)
 
 
+def test_a_region_is_shown_beside_the_whole(loaded: OSSNetPanel, client: FakeClient) -> None:
+    whole = apply(loaded, client)
+
+    def look() -> Any:
+        loaded.ui.segmentationButton.click()
+        client.end(labels(client))
+        answer(loaded)
+        return loaded.parameters.part
+
+    loaded.parameters.region = region()
+    first = look()
+    assert first.GetName() == "T1 brain segmentation 0.5 x 0.5 x 2 mm, region"
+    assert status(loaded).endswith(
+        '\nIt shows the region alone; "T1 brain segmentation 0.5 x 0.5 x 2 mm" still shows the rest.'
+    )
+    assert loaded.parameters.result is whole
+    assert loaded.ui.show3DButton.segmentationNode() is whole
+    second = look()
+    assert [bool(node.GetDisplayVisibility()) for node in (whole, first, second)] == [True, False, True]
+    loaded.parameters.region = None
+    assert look() is None
+    finer = loaded.parameters.result
+    assert [bool(node.GetDisplayVisibility()) for node in (whole, second, finer)] == [False, False, True]
+    assert "region" not in status(loaded)
+
+
 def test_surfaces_become_models(loaded: OSSNetPanel, client: FakeClient) -> None:
     apply(loaded, client)
     loaded.ui.surfaceButton.click()

@@ -10,6 +10,7 @@ import pytest
 from import_cost import check_import_cost
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+import slicer
 from hrseg.geometry import Grid
 from hrseg.image import Image
 from hrseg.methods import Options, method_of
@@ -18,7 +19,7 @@ from hrseg.model_header import read_header
 from hrseg.runtime import Run
 from model_helpers import edited
 from SRSegmentationLib import Tests
-from SRSegmentationLib.Lesions import rowsOf, sizeText
+from SRSegmentationLib.Lesions import rowsOf, sizeText, sizeUnit, tableFromResult
 from SRSegmentationLib.ModelFacts import ModelFacts
 from SRSegmentationLib.TinyModels import writeSasr
 
@@ -92,10 +93,35 @@ def test_the_finer_grid_is_that_of_the_result(tmp_path: Path) -> None:
         (-2500.0, "mm3", "-2.5 mL"),
         (45.0, "mm2", "45 mm²"),
         (1234.0, "mm2", "12.3 cm²"),
+        (1234.4, "pixels", "1,234 pixels"),
     ],
 )
 def test_sizes_in_words(size: float, unit: str, text: str) -> None:
     assert sizeText(size, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("file", "columns", "size", "diameter"),
+    [
+        ("mole.JPG", ["Area (pixels)", "Longest diameter (pixels)"], 144.0, 20.0),
+        ("slice.nrrd", ["Area (mm2)", "Longest diameter (mm)"], 36.0, 10.0),
+        (None, ["Area (mm2)", "Longest diameter (mm)"], 36.0, 10.0),
+    ],
+)
+def test_lesions_of_pictures_are_measured_in_pixels(
+    scene: Any, file: str | None, columns: list[str], size: float, diameter: float
+) -> None:
+    """A photograph's resolution, here half a millimetre a pixel, is meant for printing."""
+    volume = slicer.util.addVolumeFromArray(np.zeros((1, 40, 40), np.uint8), np.diag([0.5, 0.5, 1, 1]), "picture")
+    if file:
+        volume.AddDefaultStorageNode()
+        volume.GetStorageNode().SetFileName(file)
+    found = {"name": "lesion 1", "size": 36.0, "diameter": 10.0, "probability": 0.5, "center": [1.0, 2.0, 3.0]}
+    table = tableFromResult([found], volume)
+    assert [table.GetColumnName(n) for n in (1, 2)] == columns
+    assert sizeUnit(table) == columns[0][6:-1]
+    (row,) = rowsOf(table)
+    assert (row.size, row.diameter, row.center) == (size, diameter, (1.0, 2.0, 3.0))
 
 
 def test_a_table_that_was_changed_has_no_lesions(scene: Any) -> None:

@@ -110,6 +110,41 @@ def test_after_a_run_at_a_given_place_it_can_still_be_put_back(
     assert list(searched.parameters.crop.GetCenter()) == GUIDANCE["center"]
 
 
+def test_dragged_during_a_run_it_stays_there(searched: SRSegmentationPanel, client: FakeClient) -> None:
+    put_under(searched.parameters.inputVolume, shift(100, 0, 0))
+    put_under(searched.parameters.crop, shift(100, 0, 0))
+    drag(searched, (4, 5, 6))
+    searched.run.applyButton.click()
+    drag(searched, (8, 9, 10))
+    client.end(result(client, guidance=box("guidance", (4.5, 5.5, 5.5), (6, 4, 4))))
+    answer(searched)
+    assert list(searched.parameters.crop.GetCenter()) == [8, 9, 10]
+    told = status(searched).splitlines()[-1]
+    assert told.startswith("For this result the guidance crop was at 104.5, 5.5, 5.5 (R, A, S in mm); press Apply")
+    assert searched.ui.cropLabel.text.startswith("6 x 4 x 4 mm, moved.")
+    # The next run uses it there, and has it lie on whole voxels again.
+    run(searched, client, result(client, guidance=box("guidance", (8.5, 9.5, 9.5), (6, 4, 4))))
+    assert client.requests[-2].options == {"guidance_center": [8, 9, 10]}
+    assert list(searched.parameters.crop.GetCenter()) == [8.5, 9.5, 9.5]
+    assert "guidance crop" not in status(searched)
+    searched.ui.resetCropButton.click()
+    assert list(searched.parameters.crop.GetCenter()) == GUIDANCE["center"]
+
+
+def test_a_crop_of_another_volume_that_was_dragged_meanwhile_is_placed(
+    searched: SRSegmentationPanel, client: FakeClient
+) -> None:
+    """Its size would not fit."""
+    searched.ui.inputSelector.setCurrentNode(volume("CT abdomen"))
+    searched.run.applyButton.click()
+    searched.parameters.crop.SetCenter(1, 1, 1)
+    client.end(result(client, guidance=box("guidance", (4.5, 5.5, 5.5), (2, 2, 2))))
+    answer(searched)
+    assert list(searched.parameters.crop.GetCenter()) == [4.5, 5.5, 5.5]
+    assert list(searched.parameters.crop.GetSize()) == [2, 2, 2]
+    assert "guidance crop" not in status(searched)
+
+
 def test_only_its_place_can_be_changed(searched: SRSegmentationPanel) -> None:
     crop = searched.parameters.crop
     crop.SetSize(1, 9, 2)

@@ -91,9 +91,13 @@ def test_what_is_stored_has_no_paths(results, docs):
     content = json.loads((docs / "results" / "a" / "old.json").read_text())
     assert content == {
         "model": {"name": "m", "file": "m.safetensors"},
-        "data": {"name": "d"},
+        "data": {"name": "d", "unit": "pixels"},
         "cases": [
-            {"name": f"c{n}", "labels": {"liver": {"dice": dice, "hd95_mm": None}}, "seconds": {"total": 0.25}}
+            {
+                "name": f"c{n}",
+                "labels": {"liver": {"dice": dice, "hd95_mm": None, "truth_ml": 1.0}},
+                "seconds": {"total": 0.25},
+            }
             for n, dice in enumerate((0.6, 0.7))
         ],
     }
@@ -102,9 +106,24 @@ def test_what_is_stored_has_no_paths(results, docs):
 def test_one_digit_more_than_tables_show_is_kept(results):
     stored = results.compact({"cases": [case("a", 0.123456789, spine={"dice": 0.5, "hd95_mm": 2.34567})]})
     assert stored["cases"][0]["labels"] == {
-        "liver": {"dice": 0.1235, "hd95_mm": None},
+        "liver": {"dice": 0.1235, "hd95_mm": None, "truth_ml": 1.0},
         "spine": {"dice": 0.5, "hd95_mm": 2.346},
     }
+
+
+def test_columns_of_cases_of_one_size(results, tmp_path):
+    sizes = [0.0001, 0.0002, 2, 3, 4, 5]
+    for name, dice in (("old", [0.5] * 6), ("new", [0.9, 0.7, 0.5, 0.5, 0.6, 0.6])):
+        cases = [
+            case(f"c{n}", d, liver={"dice": d, "truth_ml": ml})
+            for n, (d, ml) in enumerate(zip(dice, sizes, strict=True))
+        ]
+        results.write_stored(tmp_path / f"{name}.json", results.compact({**metrics(), "cases": cases}))
+    columns = [{"head": size, "size": size, "show": show} for size in ("small", "large") for show in ("mean", "gain")]
+    rows = [{"title": "ours", "metrics": "new", "reference": "old"}]
+    (tmp_path / "tables.yaml").write_text(json.dumps({"tables": {"t": {"columns": columns, "rows": rows}}}))
+    text = results.read_tables(tmp_path / "tables.yaml").tables["t"].markdown(tmp_path)
+    assert text.splitlines()[-1] == "| ours | 0.800 | +0.300 (+0.200 … +0.400) | 0.600 | +0.100 (+0.100 … +0.100) |"
 
 
 def test_tables_between_their_markers(results, docs):

@@ -23,7 +23,7 @@ def test_help_is_fast():
     environment = {**os.environ, "PYTHONPATH": str(CORE)}
     done = subprocess.run([sys.executable, "-c", HELP], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == "light fast\n"
-    for command in ("segment", "models", "data-list", "train", "evaluate", "compare", "phantom", "demo"):
+    for command in ("segment", "field", "models", "data-list", "train", "evaluate", "compare", "phantom", "demo"):
         assert f"│ {command} " in done.stdout
 
 

@@ -87,7 +87,7 @@ def test_a_long_object_in_thick_slices() -> None:
     assert np.flatnonzero(mask.any(axis=(1, 2))).tolist() == [6, 7, 8, 9]
 
 
-def test_a_colour_image_and_a_grey_one_for_a_colour_model() -> None:
+def test_a_color_image_and_a_gray_one_for_a_color_model() -> None:
     array = scene(WIDE, np.s_[:, 30:40, 40:52])
     for channels in (np.stack([array] * 3), array):
         coarse = Above(0.1)

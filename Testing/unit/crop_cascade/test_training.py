@@ -90,7 +90,7 @@ def as_large(found: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "image": image}
 
 
-def centre(values: Tensor) -> NDArray[np.float64]:
+def center(values: Tensor) -> NDArray[np.float64]:
     """Of mass, in voxels."""
     weight = values.numpy().astype(float)
     return (np.indices(weight.shape) * weight).reshape(weight.ndim, -1).sum(1) / weight.sum()
@@ -213,7 +213,7 @@ def test_image_and_label_move_together(stage: int, shape: tuple[int, int, int], 
     augmentation = MOVED if dimension == 2 else {**MOVED, "mirror": []}
     task = begun(tasks(header(dimension), folds=0, augmentation=augmentation, empty=0)[stage], [of])
     samples = [as_large(sample(task, of, seed)) for seed in range(8)]
-    apart = np.array([centre(found["image"][0]) - centre(found["label"]) for found in samples])
+    apart = np.array([center(found["image"][0]) - center(found["label"]) for found in samples])
     # A label is one or nothing at the edges, where the image has values in between.
     assert np.abs(apart).max() < 1
     # The coarse task's label map is finer than its image, so that rounding the object's edges counts twice.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hrseg.demo.panels import Cut, Region, dark_figure, edges, grey_window, outline, show_image
+from hrseg.demo.panels import Cut, Region, dark_figure, edges, gray_window, outline, show_image
 from hrseg.geometry import Grid
 from hrseg.image import Image
 
@@ -57,15 +57,15 @@ def test_a_cut_is_at_the_same_place_in_finer_voxels():
     assert (cut.of(array.repeat(3, axis=0)) == 2).all()
 
 
-def test_grey_windows():
+def test_gray_windows():
     grid = Grid.from_spacing((1, 10, 10))
     ct = np.full(grid.shape, -1000, dtype=np.int16)
-    assert grey_window(image(ct, grid)) == (-160, 240)
-    low, high = grey_window(image(np.linspace(0, 100, 100).reshape(grid.shape), grid))
+    assert gray_window(image(ct, grid)) == (-160, 240)
+    low, high = gray_window(image(np.linspace(0, 100, 100).reshape(grid.shape), grid))
     assert (low, high) == pytest.approx((0.5, 99.5))
-    constant = grey_window(image(np.ones(grid.shape), grid))
+    constant = gray_window(image(np.ones(grid.shape), grid))
     assert constant[0] < constant[1]
-    assert grey_window(Image(np.zeros((3, *grid.shape), dtype=np.uint8), grid)) == (0, 255)
+    assert gray_window(Image(np.zeros((3, *grid.shape), dtype=np.uint8), grid)) == (0, 255)
 
 
 def test_panels_show_the_region_in_millimetres():

@@ -118,3 +118,26 @@ def test_score_figure_of_a_label_without_values():
     (ax,) = score_figure([case("a", 0.0)], "hd95_mm", dark=True).axes
     assert ax.get_xlabel() == "HD95 (mm)"
     assert len(ax.collections[0].get_offsets()) == 0
+
+
+def gated(name, *rows):
+    return case(name, 0.5, gates=[{"diameter": d, "gates": gates} for d, gates in rows])
+
+
+def test_gates_by_size_of_lesion(tmp_path):
+    cases = [gated("a", (3, [0.25, 0.5]), (9, [0.75, 0.5])), gated("b", (4, [0.5, 0.5]), (5, [0.5, 0.5])), case("c", 1)]
+    metrics = write_metrics(tmp_path / "m.json", {"paths": ["1", "3"]}, {}, cases)
+    write_report(tmp_path / "r.html", metrics, [])
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    head, first, second = page.rows[2:5]
+    assert head == ["Path (voxels)", "Large - small", "from (95 % interval)", "to"]
+    # Small are those of 3 and 4, large is that of 9: 0.75 against 0.25 or 0.5 or anything between.
+    assert first == ["1", "+0.375", "+0.250", "+0.500"]
+    assert second == ["3", "+0.000", "+0.000", "+0.000"]
+    assert len(page.pictures) == 4
+
+
+def test_lesions_of_one_size_show_nothing(tmp_path):
+    metrics = write_metrics(tmp_path / "m.json", {"paths": ["1"]}, {}, [gated("a", (3, [0.5]), (3, [0.25]))])
+    write_report(tmp_path / "r.html", metrics, [])
+    assert "awareness" not in (tmp_path / "r.html").read_text(encoding="utf-8")

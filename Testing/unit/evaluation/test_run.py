@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ from hrseg.data_list import read_data_list
 from hrseg.errors import InputError, OutputError
 from hrseg.evaluation import run
 from hrseg.geometry import Grid
-from hrseg.image import LabelMap, write_image
+from hrseg.image import LabelMap, read_image, write_image
 from hrseg.methods import Result
 from hrseg.model_file import load_header, load_model
 from hrseg.prompts import RegionBox
-from training_helpers import LABEL, scene, write_case, write_data, write_list, write_model
+from training_helpers import LABEL, LABELS, scene, write_case, write_data, write_list, write_model
 
 CPU = torch.device("cpu")
 
@@ -76,7 +77,7 @@ def test_seconds_and_memory_are_of_the_first_time(tmp_path, model, oracle):
     assert len(oracle.seen) == 6
     assert [(case["seconds"], case["peak_memory_mib"]) for case in metrics["cases"]] == [({"total": 2.0}, 3.0)] * 3
     assert metrics["cost"] == {"seconds_mean": 2.0, "peak_memory_mib_max": 3.0}
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<figure>") == 4
     assert all(role in page for role in ("Best", "Median", "Worst"))
 
@@ -185,6 +186,56 @@ def test_a_folder_that_cannot_be_made(tmp_path, model):
         run.evaluate_model(
             model, read_data_list(write_data(tmp_path)), "validation", tmp_path / "list.json" / "out", CPU
         )
+
+
+def test_pictures_are_measured_in_pixels(tmp_path, monkeypatch):
+    """Whatever resolution for printing a file names. Here the masks, too, are such files."""
+
+    class Shifted(Oracle):
+        def segment(self, image, options, conditions):
+            found = np.zeros(image.grid.shape, np.uint8)
+            found[0, 2:6, 5:9] = 1
+            return Result(LabelMap(found, image.grid), LABEL)
+
+    truth = np.zeros((1, 10, 12), np.uint8)
+    truth[0, 2:6, 2:6] = 1
+    printed = Grid.from_spacing(truth.shape, 0.25)
+    write_image(tmp_path / "a.png", truth * 200, printed)
+    write_image(tmp_path / "a-mask.png", truth, printed)
+    assert read_image(tmp_path / "a.png").grid.spacing[1] == pytest.approx(0.25)
+    row = {"image": "a.png", "label": "a-mask.png", "not_annotated": ["cube"]}
+    monkeypatch.setattr(run, "method_of", Shifted)
+    flat = {"dimension": 2, "preprocessing": {"intensity": {"kind": "window", "low": 0, "high": 200}}}
+    model = load_model(write_model(tmp_path / "flat.safetensors", inference={"window": [16, 16]}, **flat))
+    data = read_data_list(write_list(tmp_path, {"name": "p", "labels": LABELS, "test": [row]}))
+    metrics = run.evaluate_model(model, data, "test", tmp_path, CPU, count_objects=True)
+    assert metrics["data"]["unit"] == "pixels"
+    scores = metrics["cases"][0]["labels"]["ball"]
+    assert scores["truth_ml"] == 0.016
+    assert scores["hd95_mm"] == 3
+    assert scores["objects"][0]["diameter_mm"] == pytest.approx(2 * (16 / np.pi) ** 0.5)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "HD95 (pixels)" in page
+    assert "|Area error| (1000 pixels)" in page
+    assert "mm" not in re.sub(r"data:image[^\"]*|<style>.*</style>", "", page, flags=re.DOTALL)
+
+
+def test_gates_of_methods_that_have_them(tmp_path, model, monkeypatch):
+    class Gating(Oracle):
+        paths = ["1", "3"]
+
+        def lesion_gates(self, image, truth):
+            number = int(image.name.removeprefix("case"))
+            return [(10.0 + number, [0.25, 0.12345]), (2.0, [0.5, 0.75])]
+
+    monkeypatch.setattr(run, "method_of", Gating)
+    metrics = run.evaluate_model(model, read_data_list(write_data(tmp_path)), "test", tmp_path, CPU)
+    assert metrics["model"]["paths"] == ["1", "3"]
+    assert metrics["cases"][0]["gates"] == [
+        {"diameter": 30.0, "gates": [0.25, 0.1235]},
+        {"diameter": 2.0, "gates": [0.5, 0.75]},
+    ]
+    assert "Is scale awareness learned?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_means_are_recorded_in_the_model(tmp_path, model, oracle):

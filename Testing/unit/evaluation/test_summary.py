@@ -4,7 +4,7 @@ import math
 import pytest
 
 from hrseg.errors import InputError, OutputError
-from hrseg.evaluation.summary import case_mean, read_metrics, summarise, write_metrics
+from hrseg.evaluation.summary import case_mean, read_metrics, size_terciles, summarise, unit_of, write_metrics
 
 
 def case(name, seconds=1.0, memory=100.0, **dice):
@@ -112,3 +112,38 @@ def test_binary_and_missing_files(tmp_path):
 def test_the_file_is_plain_json(tmp_path):
     write_metrics(tmp_path / "m.json", {"name": "M"}, {}, [])
     assert json.loads((tmp_path / "m.json").read_text())["mean"] == {"cases": 0, "hd95_undefined": 0}
+
+
+def sized(name, **sizes):
+    return {"name": name, "labels": {label: {"dice": 1.0, "truth_ml": size} for label, size in sizes.items()}}
+
+
+def test_thirds_by_true_size():
+    cases = [
+        sized("a", liver=5),
+        sized("b", liver=0.5, tumour=0.5),
+        sized("c", tumour=3),
+        sized("d", liver=2, tumour=None),
+    ]
+    names, limits = size_terciles(cases)
+    assert names == {"a": "large", "b": "small", "c": "medium", "d": "small"}
+    assert limits == (2, 3)
+
+
+def test_thirds_need_sizes():
+    with pytest.raises(InputError, match=r'case "a" do not tell the true size \(truth_ml\)'):
+        size_terciles([case("a", liver=0.5)])
+
+
+@pytest.mark.parametrize(
+    ("data", "image", "unit"),
+    [
+        ({}, "a.JPG", "pixels"),
+        ({}, "a.nii.gz", "mm"),
+        ({"unit": "pixels"}, "", "pixels"),
+        ({"unit": "mm"}, "a.png", "mm"),
+    ],
+)
+def test_unit_of_lengths(data, image, unit):
+    assert unit_of({"data": data, "cases": [{"name": "a", "image": image}]}) == unit
+    assert unit_of({"data": data, "cases": []}) == data.get("unit", "mm")

@@ -31,7 +31,9 @@ def test_a_point_costs_little() -> None:
 def test_prediction_has_the_shapes_of_the_points() -> None:
     model, image = network(), torch.rand(2, 1, 9, 12, 7)
     found = model(image, torch.rand(2, 5, 3) * 6, torch.ones(2, 3))
-    assert found.logits.shape == found.prior.shape == (2, 3, 5)
+    assert found.logits.shape == (2, 3, 5)
+    assert found.prior is not None
+    assert found.prior.shape == (2, 3, 5, 6, 4)
 
 
 def test_volumes_of_any_size_and_nodes_in_the_middle_of_their_voxels() -> None:
@@ -79,8 +81,11 @@ def test_spacing_is_known() -> None:
 
 def test_fresh_decoder_says_what_the_context_says() -> None:
     model = FieldNetwork(3, 1, 3, FieldSettings(widths=[2, 3]))
-    found = model(torch.rand(1, 1, 9, 9, 9), torch.rand(1, 20, 3) * 8, torch.full((1, 3), 3.0))
-    torch.testing.assert_close(found.logits, found.prior)
+    # Nodes of four voxels lie between voxels.
+    points = 1.5 + 4 * torch.cartesian_prod(*[torch.arange(3.0)] * 3)
+    found = model(torch.rand(1, 1, 12, 12, 12), points[None], torch.full((1, 3), 3.0))
+    assert found.prior is not None
+    torch.testing.assert_close(found.logits, found.prior.flatten(2))
 
 
 def test_flat_images_and_anisotropic_strides() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hrseg.oss_net.sampling import draw_points, near_border
+from hrseg.oss_net.sampling import draw_points, near_border, node_labels
 from hrseg.oss_net.training_settings import PointSettings
 
 
@@ -106,3 +106,13 @@ def test_background_alone_and_equal_states() -> None:
 def test_shares_above_one() -> None:
     with pytest.raises(ValidationError, match="together more than 1"):
         PointSettings(border=0.7, balanced=0.4)
+
+
+def test_a_node_has_the_label_of_most_of_its_voxels() -> None:
+    label = torch.zeros(2, 4, 3, dtype=torch.long)
+    label[0, :2, :2] = 2
+    label[1, 0, 0] = 2
+    label[:, :, 2] = 1
+    # 5 of the first node's 8 voxels have label 2; beyond the border its values go on.
+    assert node_labels(label, (2, 2, 2)).tolist() == [[[2, 1], [0, 1]]]
+    assert torch.equal(node_labels(label, (1, 1, 1)), label)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,28 @@ def test_sample() -> None:
     sample = task().sample(case(), np.random.RandomState(0))
     shapes = {name: tuple(value.shape) for name, value in sample.items()}
     points = {"points": (64, 3), "target": (64,), "weight": (64,)}
-    assert shapes == {"image": (1, 8, 16, 16), **points, "annotated": (2,), "spacing": (3,)}
+    assert shapes == {"image": (1, 8, 16, 16), **points, "annotated": (2,), "spacing": (3,), "nodes": (4, 8, 8)}
     on_voxels = (sample["points"] % 1 == 0).all(dim=1)
     assert on_voxels.sum() == 48
     k, j, i = sample["points"][on_voxels].long().T
     assert torch.equal(sample["image"][0, k, j, i].round().long(), sample["target"][on_voxels])
+
+
+@pytest.mark.parametrize(
+    ("own", "fixed", "told"),
+    [
+        ((3.0, 0.5, 0.7), None, (3.0, 0.5, 0.7)),
+        # A model that works at one spacing is told that one, to the digit.
+        ((1.9, 1.0, 1.1), (2.0, 1.0, 1.0), (2.0, 1.0, 1.0)),
+        (None, None, (1.0, 1.0, 1.0)),
+    ],
+)
+def test_the_network_is_told_the_spacing(own: Any, fixed: Any, told: tuple[float, ...]) -> None:
+    preprocessing = field_header().preprocessing.model_copy(update={"spacing": fixed})
+    # Larger and smaller subjects do not have larger and smaller voxels.
+    trained = task(header={"preprocessing": preprocessing}, augmentation={"rotation": [0.0], "scale": 0.3})
+    sample = trained.sample(replace(case(), spacing=own), np.random.RandomState(0))
+    torch.testing.assert_close(sample["spacing"], torch.tensor(told))
 
 
 def test_equal_states_give_equal_samples() -> None:

@@ -98,17 +98,36 @@ def test_the_search_passes_over_places_outside_instead_of_ending() -> None:
 @pytest.mark.parametrize("mode", ["variance", "spiral", "center", "random"])
 def test_a_crop_larger_than_the_volume(mode: str) -> None:
     box = choose(noise((1, 4, 20, 20)), (8, 8, 8), mode)
-    assert box.start[0] == 0
+    # Two of its rows lie before the volume's four, two behind them.
+    assert (box.start[0], box.stop[0]) == (-2, 6)
     assert box.shape == (8, 8, 8)
+    assert min(box.start[1:]) >= 0
+    assert max(box.stop[1:]) <= 20
 
 
 def test_a_crop_around_a_point() -> None:
     grid = Grid.from_spacing((20, 20, 20), 2.0, (100, 0, 0))
     # R is i: (119 - 100) / 2 = 9.5, between the voxels 9 and 10.
-    assert box_at((119, 19, 19), (4, 4, 4), grid) == (Box((8, 8, 8), (12, 12, 12)), False)
-    assert box_at((139, 19, 19), (4, 4, 4), grid) == (Box((8, 8, 16), (12, 12, 20)), True)
+    assert box_at((119, 19, 19), (4, 4, 4), grid) == (Box((8, 8, 8), (12, 12, 12)), [])
+    moved = "The guidance crop was moved to stay inside the image."
+    assert box_at((139, 19, 19), (4, 4, 4), grid) == (Box((8, 8, 16), (12, 12, 20)), [moved])
+    # Up to the first voxel it need not be moved.
+    assert box_at((103, 3, 3), (4, 4, 4), grid) == (Box((0, 0, 0), (4, 4, 4)), [])
+    assert box_at((101, 3, 3), (4, 4, 4), grid) == (Box((0, 0, 0), (4, 4, 4)), [moved])
     image = Image(np.zeros((1, 20, 20, 20)), grid, "scan")
     check_inside((99.1, 0, 0), image)
     for point in ((98.9, 0, 0), (110, 0, 39.1), (110, 0, np.nan)):
         with pytest.raises(InputError, match=r'lies outside the image "scan"; choose a point inside.'):
             check_inside(point, image)
+
+
+def test_a_point_for_a_crop_that_is_as_long_as_the_volume_or_longer() -> None:
+    grid = Grid.from_spacing((4, 8, 20))
+    centered = "The guidance crop is as long as the image, or longer, along an axis; there it is centered."
+    place = Box((-2, 0, 6), (6, 8, 14))
+    # Its centre (i, j, k) is 9.5, 3.5 and 1.5.
+    assert box_at((9.5, 3.5, 1.5), (8, 8, 8), grid) == (place, [])
+    assert box_at((9.5, 3.5, 3.0), (8, 8, 8), grid) == (place, [centered])
+    assert box_at((9.5, 6.5, 1.5), (8, 8, 8), grid) == (place, [centered])
+    moved = "The guidance crop was moved to stay inside the image."
+    assert box_at((1, 6.5, 1.5), (8, 8, 8), grid) == (Box((-2, 0, 0), (6, 8, 8)), [moved, centered])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hrseg.sasr.gates import Lesion, diameter, lesions, mean_gates, size_bin, terciles
+from hrseg.sasr.gates import Lesion, lesions, mean_gates
 
 
 def test_lesions_largest_first() -> None:
@@ -19,7 +19,7 @@ def test_lesions_largest_first() -> None:
     labels[4, 5] = 1
     found = list(lesions(labels))
     assert [int(lesion.mask.sum()) for lesion in found] == [7, 1]
-    assert found[0].centre == (3, 4)
+    assert found[0].center == (3, 4)
     assert found[1].mask[0, 0]
     assert found[1].diameter == pytest.approx(2 / math.sqrt(math.pi))
 
@@ -31,18 +31,6 @@ def test_at_most_eight() -> None:
     found = list(lesions(labels))
     assert len(found) == 8
     assert int(found[0].mask.sum()) == 3
-
-
-def test_diameters() -> None:
-    assert diameter(4, 2) == pytest.approx(2 * math.sqrt(4 / math.pi))
-    assert diameter(36, 3) == pytest.approx(2 * (27 / math.pi) ** (1 / 3))
-
-
-def test_bins() -> None:
-    limits = terciles([1, 2, 3, 4])
-    assert limits == (2, 3)
-    assert [size_bin(d, limits) for d in (1, 2, 2.5, 3, 3.5)] == ["small", "small", "medium", "medium", "large"]
-    assert size_bin(5, terciles([])) == "small"
 
 
 class Copies(nn.Module):

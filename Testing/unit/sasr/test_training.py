@@ -113,11 +113,20 @@ def test_volumes() -> None:
 
 def test_pictures_are_resized_as_at_inference() -> None:
     made = task(header(inference={"window": [8, 8], "size": [8, 12]}), shrunk=0.0)
-    _, cases = made.begin({}, [case()])
+    _, cases = made.begin({}, [case(2, (1, 12, 18))])
     # The image shrinks to 8 x 12; its label map has enough voxels to stay finer.
     assert cases[0].image.shape == (1, 1, 8, 12)
     assert cases[0].label.shape == (1, 16, 24)
     assert made.sample(cases[0], np.random.RandomState(0))["has_fine"].item() is False
+
+
+def test_what_a_large_picture_loses_by_resizing_is_to_be_found() -> None:
+    made = task(header(inference={"window": [8, 8], "size": [8, 12]}), shrunk=0.0)
+    _, cases = made.begin({}, [case(1, (1, 20, 24))])
+    assert cases[0].image.shape == (1, 1, 16, 24)
+    sample = made.sample(cases[0], np.random.RandomState(0))
+    assert sample["has_fine"].item() is True
+    assert (sample["image"].shape, sample["fine"].shape) == ((1, 8, 8), (1, 16, 16))
 
 
 def test_a_native_network_needs_finer_labels() -> None:

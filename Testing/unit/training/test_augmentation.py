@@ -131,7 +131,7 @@ def test_no_change_is_the_middle_of_the_patch():
     assert torch.equal(labels, label[2:10, 2:10, 2:10])
 
 
-def test_grey_values_change_and_labels_do_not():
+def test_gray_values_change_and_labels_do_not():
     image, label = sample()
     change = augment(probability=1)
     found, labels, _ = change(image, label, ALL, np.random.RandomState(0))

@@ -31,7 +31,7 @@ def test_training_cases_are_prepared_and_validation_cases_as_they_are(tmp_path):
     assert seen[-1] == ("reading", 6, 6)
 
 
-def test_voxels_to_centre_patches_on(tmp_path):
+def test_voxels_to_center_patches_on(tmp_path):
     training, _ = load(write_data(tmp_path))
     voxels = training[0].voxels
     assert set(voxels) == {1, 2}
@@ -39,7 +39,7 @@ def test_voxels_to_centre_patches_on(tmp_path):
     assert len(voxels[2]) == (training[0].label == 2).sum()
 
 
-def test_labels_that_were_not_drawn_are_no_centres(tmp_path):
+def test_labels_that_were_not_drawn_are_no_centers(tmp_path):
     rows = [write_case(tmp_path, f"c{n}", n) for n in (3, 4)]
     rows[0]["not_annotated"] = ["cube"]
     training, _ = load(write_data(tmp_path, training=rows))
@@ -52,6 +52,17 @@ def test_the_working_grid_has_the_models_spacing(tmp_path):
     training, _ = load(write_data(tmp_path), preprocessing=Preprocessing(spacing=(2, 2, 2), intensity=WINDOW))
     assert training[0].image.shape == (1, 10, 10, 10)
     assert training[0].label.shape == (10, 10, 10)
+    assert training[0].spacing == (2, 2, 2)
+
+
+def test_cases_know_the_spacing_of_their_working_grid(tmp_path):
+    grid = Grid.from_spacing((20, 20, 20), (3, 1, 0.5))
+    rows = [write_case(tmp_path, "thick", 0, grid)]
+    training, _ = load(
+        write_data(tmp_path, training=rows), preprocessing=Preprocessing(orientation="IRA", intensity=WINDOW)
+    )
+    # Along k, j and i of that orientation: A, R and I.
+    np.testing.assert_allclose(training[0].spacing, (1, 0.5, 3))
 
 
 def test_everything_wrong_is_reported_together(tmp_path):

@@ -69,7 +69,7 @@ def test_within_a_split_images_may_be_alike():
     ]
 
 
-def test_colour_and_grey_copies():
+def test_color_and_gray_copies():
     assert len(likeness(picture(0, (1, 64, 64)), picture(0, (1, 64, 64), channels=3))) == 1
 
 

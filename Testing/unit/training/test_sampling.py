@@ -22,12 +22,12 @@ def test_a_patch_is_larger_by_the_margin_and_cut_alike():
     np.testing.assert_array_equal(label, source.label[5:15, 5:15, 5:15])
 
 
-def test_the_centre_is_a_voxel_of_a_label_each_label_as_often():
+def test_the_center_is_a_voxel_of_a_label_each_label_as_often():
     source = case(v1=(6, 7, 8), v3=(12, 11, 10))
     rng = np.random.RandomState(0)
-    centres = [random_patch(source, (8, 8, 8), 1, rng)[1][5, 5, 5].item() for _ in range(200)]
-    assert set(centres) == {1, 3}
-    assert 70 < centres.count(1) < 130
+    centers = [random_patch(source, (8, 8, 8), 1, rng)[1][5, 5, 5].item() for _ in range(200)]
+    assert set(centers) == {1, 3}
+    assert 70 < centers.count(1) < 130
 
 
 def test_foreground_is_a_share():

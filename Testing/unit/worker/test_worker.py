@@ -76,11 +76,11 @@ def heavy_model(folder: Path) -> Path:
 def nuclei_image() -> Image:
     """A bright disc of 10 voxels radius in the dark, as a colour image of 96 x 128 voxels."""
     rows, columns = np.mgrid[:96, :128]
-    grey = np.where((rows - 40) ** 2 + (columns - 50) ** 2 <= 100, 180, 15)
-    grey = grey + np.random.default_rng(0).integers(-5, 6, grey.shape)
+    gray = np.where((rows - 40) ** 2 + (columns - 50) ** 2 <= 100, 180, 15)
+    gray = gray + np.random.default_rng(0).integers(-5, 6, gray.shape)
     affine = np.diag([-0.5, -0.5, 1.0, 1.0])
     affine[:3, 3] = (10, 20, 30)
-    return Image(np.stack([grey] * 3)[:, None].astype(np.uint8), Grid((1, 96, 128), affine), "disc")
+    return Image(np.stack([gray] * 3)[:, None].astype(np.uint8), Grid((1, 96, 128), affine), "disc")
 
 
 def volume_request(client: WorkerClient, model: Path) -> SegmentRequest:
