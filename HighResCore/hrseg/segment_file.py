@@ -15,7 +15,7 @@ from hrseg.methods import Method, Options, Result
 from hrseg.pictures import is_picture
 from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
-from hrseg.segment_job import Job, probability_files
+from hrseg.segment_job import Job, label_files
 from hrseg.segmentation_file import write_label_map
 
 NOTHING_FOUND = "Nothing was found; is the image of the kind that the model is for?"
@@ -39,6 +39,16 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
     with run.stage("forecast"):
         forecast = method.forecast(image, options, run.device)
     result = method.segment(image, options, run)
+    return write_result(job, method, result, run, forecast)
+
+
+def write_result(job: Job, method: Method, result: Result, run: Run, forecast: int) -> dict[str, Any]:
+    """Writes what a job wants of a result; returns the report, see :func:`report_of`.
+
+    Raises:
+        InputError: something is wanted that the method does not give.
+        OutputError: a file cannot be written.
+    """
     with run.stage("writing"):
         write_label_map(job.output, result.label_map, result.labels)
         if job.probability:
@@ -118,7 +128,7 @@ def _entry(box: RegionBox) -> dict[str, Any]:
 def _write_probabilities(path: Path, result: Result) -> None:
     if result.probability is None:
         raise InputError("This method gives no probability.")
-    for target, values in zip(probability_files(path, result.labels), result.probability, strict=True):
+    for target, values in zip(label_files(path, result.labels), result.probability, strict=True):
         write_image(target, values, result.label_map.grid)
 
 

@@ -86,7 +86,7 @@ class Job:
     def files(self, labels: Sequence[Label]) -> list[Path]:
         """All files that are there in the end, by a model with these labels: one per label with probabilities."""
         others = [path for path in self.outputs if path != self.probability]
-        return [*others, *(probability_files(self.probability, labels) if self.probability else [])]
+        return [*others, *(label_files(self.probability, labels) if self.probability else [])]
 
     def make_folders(self) -> None:
         """Makes the folders that the outputs are to be, if missing.
@@ -199,12 +199,12 @@ def check_distinct(jobs: Sequence[Job], labels: Sequence[Label] | None = None) -
             raise InputError(f'"{path}" is one of the inputs; choose another name or folder for the result.')
 
 
-def probability_files(path: Path, labels: Sequence[Label]) -> list[Path]:
-    """Where the probability of each label is written: ``path`` itself where there is but one."""
-    return [path] if len(labels) == 1 else [path.with_name(_with_label(path.name, label.name)) for label in labels]
-
-
-def _with_label(name: str, label: str) -> str:
-    """``p.nii.gz`` and ``spinal cord`` to ``p-spinal-cord.nii.gz``."""
-    stem, words = file_stem(Path(name)), re.sub(r"\W+", "-", label)
-    return f"{stem}-{words}{name.removeprefix(stem)}"
+def label_files(path: Path, labels: Sequence[Label]) -> list[Path]:
+    """Where something of each label is written: ``p-spinal-cord.nii.gz``; ``path`` itself where there is but one."""
+    if len(labels) == 1:
+        return [path]
+    stem = file_stem(path)
+    stem = path.stem if stem == path.name else stem
+    ending = path.name.removeprefix(stem)
+    words = [re.sub(r"\W+", "-", label.name) for label in labels]
+    return [path.with_name(f"{stem}-{word}{ending}") for word in words]

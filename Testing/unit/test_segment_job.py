@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from hrseg.errors import InputError, OutputError
-from hrseg.segment_job import Job, plan_job
+from hrseg.labels import Label
+from hrseg.segment_job import Job, label_files, plan_job
 from training_helpers import LABEL
 
 
@@ -88,3 +89,13 @@ def test_folders_are_tried_first(tmp_path, role):
     paths = {"output": tmp_path / "o.nii", role: tmp_path / "none" / ("x.json" if role == "save_boxes" else "x.nii")}
     with pytest.raises(OutputError, match=r'Cannot write ".*x.(nii|json)": there is no folder ".*none"'):
         plan_job(Job(image, **paths))
+
+
+@pytest.mark.parametrize(("name", "stem", "ending"), [("p.1.nii.gz", "p.1", ".nii.gz"), ("s.v1.ply", "s.v1", ".ply")])
+def test_files_of_several_labels(name, stem, ending):
+    ball, cord = Label(1, "ball", (1, 1, 1)), Label(2, "spinal cord", (1, 1, 1))
+    assert label_files(Path(name), [ball]) == [Path(name)]
+    assert label_files(Path("x") / name, [ball, cord]) == [
+        Path(f"x/{stem}-ball{ending}"),
+        Path(f"x/{stem}-spinal-cord{ending}"),
+    ]

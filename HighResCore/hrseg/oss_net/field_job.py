@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +11,18 @@ import torch
 
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Grid
-from hrseg.image import read_image, replacing, write_image
+from hrseg.image import read_image
 from hrseg.labels import Label
 from hrseg.methods import Method, Options, Result
 from hrseg.model_store import find_model
 from hrseg.oss_net.field import Field
 from hrseg.oss_net.field_file import FieldHeader, field_header, load_field
 from hrseg.oss_net.method import OssNet
-from hrseg.oss_net.surface_file import check_surface_name, surface_files, write_surface
+from hrseg.oss_net.surface_file import check_surface_name, write_surface
 from hrseg.prompts import read_boxes
 from hrseg.runtime import Run, with_fallback
-from hrseg.segment_file import options_of, report_of
-from hrseg.segment_job import Job, probability_files
-from hrseg.segmentation_file import write_label_map
+from hrseg.segment_file import options_of, write_result
+from hrseg.segment_job import Job, label_files
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class FieldJob(Job):
     def files(self, labels: Sequence[Label]) -> list[Path]:
         """See :meth:`Job.files`; a label of which nothing is found has no surface."""
         others = [path for path in super().files(labels) if path != self.surface]
-        return [*others, *(surface_files(self.surface, labels) if self.surface else [])]
+        return [*others, *(label_files(self.surface, labels) if self.surface else [])]
 
     def check(self) -> None:
         """See :meth:`Job.check`."""
@@ -116,18 +114,8 @@ def read_field(job: FieldJob, method: Method, run: Run) -> dict[str, Any]:
         _write_surfaces(job.surface, field, result, job.level, run)
         peak = max(run.peak_memory.values())
         result = replace(result, notices=run.notices, peak_memory=peak, stage_memory=run.peak_memory)
-    with run.stage("writing"):
-        write_label_map(job.output, result.label_map, result.labels)
-        if job.probability and result.probability is not None:
-            files = probability_files(job.probability, result.labels)
-            for path, values in zip(files, result.probability, strict=True):
-                write_image(path, values, grid)
     forecast = method.look_bytes(field.grid, grid, options, torch.device(result.device))
-    content = report_of(job.image, method, result, run, forecast)
-    if job.report:
-        with replacing(job.report) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return content
+    return write_result(job, method, result, run, forecast)
 
 
 def _grid(job: FieldJob, header: FieldHeader, run: Run) -> Grid:
@@ -159,7 +147,7 @@ def _loaded(job: FieldJob, method: OssNet, header: FieldHeader, grid: Grid, opti
 
 
 def _write_surfaces(path: Path, field: Field, result: Result, level: float | None, run: Run) -> None:
-    files = surface_files(path, result.labels)
+    files = label_files(path, result.labels)
     for label, file in zip(result.labels, files, strict=True):
         found = result.label_map
         surface = field.surface(label.value, found.grid, level=level, label_map=found, run=run)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hrseg.errors import InputError
 from hrseg.image import LPS_TO_RAS, replacing
-from hrseg.labels import Label
 from hrseg.oss_net.surface import Surface
 
 SUFFIXES = (".ply", ".stl")
@@ -39,14 +36,6 @@ def check_surface_name(path: Path) -> None:
     """Raises InputError unless :func:`write_surface` can write this type of file."""
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f'Cannot write "{path.name}": the name of a surface must end in {" or ".join(SUFFIXES)}.')
-
-
-def surface_files(path: Path, labels: Sequence[Label]) -> list[Path]:
-    """Where the surface of each label is written: ``path`` itself where there is but one."""
-    if len(labels) == 1:
-        return [path]
-    words = [re.sub(r"\W+", "-", label.name) for label in labels]
-    return [path.with_name(f"{path.stem}-{word}{path.suffix}") for word in words]
 
 
 def _ply(points: np.ndarray, triangles: np.ndarray) -> bytes:

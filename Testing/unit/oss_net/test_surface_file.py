@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from hrseg.errors import InputError, OutputError
-from hrseg.labels import Label
 from hrseg.oss_net.surface import Surface
-from hrseg.oss_net.surface_file import surface_files, write_surface
+from hrseg.oss_net.surface_file import write_surface
 
 #: Two triangles of a square in the plane S = 3, seen from above, in RAS mm.
 SQUARE = Surface(np.array([[0, 0, 3], [2, 0, 3], [2, 2, 3], [0, 2, 3]], dtype=float), np.array([[0, 1, 2], [0, 2, 3]]))
@@ -35,15 +34,6 @@ def test_triangles_in_stl_face_outward(tmp_path: Path) -> None:
     assert len(content) == 84 + 2 * 50
     first = np.frombuffer(content, "<f4", 12, 84).reshape(4, 3)
     np.testing.assert_array_equal(first, [[0, 0, 1], [0, 0, 3], [-2, 0, 3], [-2, -2, 3]])
-
-
-def test_files_of_several_labels(tmp_path: Path) -> None:
-    ball, cord = Label(1, "ball", (1, 1, 1)), Label(2, "spinal cord", (1, 1, 1))
-    assert surface_files(tmp_path / "s.v1.ply", [ball]) == [tmp_path / "s.v1.ply"]
-    assert [path.name for path in surface_files(Path("s.v1.ply"), [ball, cord])] == [
-        "s.v1-ball.ply",
-        "s.v1-spinal-cord.ply",
-    ]
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:
