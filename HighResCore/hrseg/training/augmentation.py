@@ -34,15 +34,7 @@ class Augment:
         self._mirrors = [(_axis(direction, header), direction == "left-right") for direction in settings.mirror]
         self._swap = _swap_table(settings, header)
         s, p = settings, settings.probability
-        self._space = mt.RandAffined(
-            keys=["image", "label"],
-            prob=1.0,
-            rotate_range=_angles(settings, header),
-            scale_range=[settings.scale] * header.dimension,
-            spatial_size=None if patch is None else list(patch),
-            mode=["bilinear", "nearest"],
-            padding_mode="border",
-        )
+        self._space = _space(settings, header, patch)
         sigma = (0.3, max(s.blur, 0.31))
         self._gray = [
             mt.RandGaussianSmoothd("image", sigma, sigma, sigma, prob=p * (s.blur > 0)),
@@ -61,10 +53,11 @@ class Augment:
         """
         # Plain tensors instead of MONAI's, whose bookkeeping takes a third of the time. Per process, so set here.
         set_track_meta(False)
-        sample = {"image": image, "label": label[None].float()}
+        sample = {"image": image.clone(), "label": label[None].float()}
         # One by one: Compose would seed a generator for each, which takes longer than what most of them do.
         for transform in (self._space, *self._gray):
-            transform.set_random_state(state=rng)
+            if isinstance(transform, mt.Randomizable):
+                transform.set_random_state(state=rng)
             sample = transform(sample)
         image, label = (sample[key].contiguous() for key in ("image", "label"))
         label = label[0].long()
@@ -74,6 +67,22 @@ class Augment:
                 if swaps:
                     label, annotated = self._swap[label], annotated[self._swap[1:] - 1]
         return image, label, annotated
+
+
+def _space(settings: Augmentation, header: Header, patch: Sequence[int] | None) -> mt.Transform:
+    """The affine transform. Without one the middle is cut out: interpolation would take most of a sample's time."""
+    angles = _angles(settings, header)
+    if patch is not None and not any(angles) and not settings.scale:
+        return mt.CenterSpatialCropd(["image", "label"], list(patch))
+    return mt.RandAffined(
+        keys=["image", "label"],
+        prob=1.0,
+        rotate_range=angles,
+        scale_range=[settings.scale] * header.dimension,
+        spatial_size=None if patch is None else list(patch),
+        mode=["bilinear", "nearest"],
+        padding_mode="border",
+    )
 
 
 def _angles(settings: Augmentation, header: Header) -> list[float]:
