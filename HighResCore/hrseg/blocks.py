@@ -47,8 +47,9 @@ def _norm_to_train(x: Tensor) -> Tensor:
     if not is_channels_last(x):
         return F.instance_norm(x)
     # The same, sample by sample: F.instance_norm would change the order of the channels.
-    samples = [F.batch_norm(sample, None, None, training=True) for sample in x.split(1)]
-    return samples[0] if len(samples) == 1 else torch.cat(samples)
+    if len(x) == 1:
+        return F.batch_norm(x, None, None, training=True)
+    return torch.cat([F.batch_norm(sample, None, None, training=True) for sample in x.split(1)])
 
 
 def is_channels_last(x: Tensor) -> bool:

@@ -138,9 +138,11 @@ class PFSeg(Method):
     @classmethod
     def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
         """See :meth:`Method.training_tasks`."""
+        from hrseg.pfseg.low_training import LowTask
         from hrseg.pfseg.training import PFSegTask
 
-        return [PFSegTask(header, settings)]
+        task = PFSegTask(header, settings)
+        return [LowTask(header, task.settings, task.network), task] if task.settings.low_steps else [task]
 
     def _check(self, options: Options) -> None:
         name = self.model.header.name

@@ -12,7 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import ResBlock, Up, begin_with_background, convolution, instance_norm, pool
+from hrseg.blocks import (
+    CHANNELS_LAST,
+    ResBlock,
+    ResidualUNet,
+    Up,
+    begin_with_background,
+    convolution,
+    instance_norm,
+    is_channels_last,
+    pool,
+)
 from hrseg.pfseg.settings import NetworkSettings
 
 
@@ -35,6 +45,8 @@ class MultiKernelBlock(nn.Module):
 
 
 Block = ResBlock | MultiKernelBlock
+#: Voxels at LR, a slice per axis.
+Part = tuple[slice, ...]
 _BLOCKS: dict[str, type[Block]] = {"plain": ResBlock, "multi_kernel": MultiKernelBlock}
 
 
@@ -82,13 +94,24 @@ class Decoder(nn.Module):
             width = s.tail_width
         self.head = convolution(dimension, width, classes, 1)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """HR output of the encoder's maps (finest first), the last with what was joined to it."""
+    def forward(self, maps: Sequence[Tensor], parts: Sequence[Part] | None = None) -> Tensor:
+        """HR output of the encoder's maps (finest first), the last with what was joined to it.
+
+        With ``parts``, one per sample, that of these LR voxels alone; they are equal in size.
+        """
         skips, x = list(maps[:-1]), maps[-1]
         for up, block in zip(self.ups, self.blocks, strict=True):
+            if not skips and parts is not None:
+                x, parts = _cut(x, parts), None
             x = up(x)
             x = block(torch.cat([x, skips.pop()], dim=1) if skips else x)
         return self.head(x)
+
+
+def _cut(x: Tensor, parts: Sequence[Part]) -> Tensor:
+    order = CHANNELS_LAST[x.ndim] if is_channels_last(x) else torch.contiguous_format
+    cut = torch.cat([x[(slice(n, n + 1), slice(None), *part)] for n, part in enumerate(parts)])
+    return cut.contiguous(memory_format=order)
 
 
 class Guidance(NamedTuple):
@@ -133,17 +156,36 @@ class PFSegNetwork(nn.Module):
         self._added = width - s.widths[-1]
         self._tell_place = s.tell_place
 
+    def start_from(self, low: ResidualUNet) -> None:
+        """Takes over what the encoder and the mask's decoder have in common with a network of the same widths."""
+        self.encoder.blocks.load_state_dict(low.encoder.state_dict())
+        for up, known in zip(self.segmentation.ups, reversed(low.ups), strict=False):
+            weights = known.state_dict()
+            kernel = weights["conv.weight"]
+            added = len(up.state_dict()["conv.weight"]) - len(kernel)
+            # What the guidance crop adds to the bottleneck adds nothing at first.
+            weights["conv.weight"] = torch.cat([kernel, kernel.new_zeros(added, *kernel.shape[1:])])
+            up.load_state_dict(weights)
+        for block, known in zip(self.segmentation.blocks, reversed(low.decoder), strict=False):
+            block.load_state_dict(known.state_dict())
+
     def forward(
-        self, image: Tensor, guidance: Guidance | None = None, *, super_resolve: bool = False
+        self,
+        image: Tensor,
+        guidance: Guidance | None = None,
+        *,
+        super_resolve: bool = False,
+        parts: Sequence[Part] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Logits (N, classes, *HR) and, if asked for, the super-resolved image (N, channels, *HR).
 
         Args:
             image: (N, channels, *LR); sides are multiples of :meth:`NetworkSettings.multiple`.
+            parts: of each sample, the LR voxels whose HR output is wanted; None: all.
         """
         maps = self.joined(self.encoder(image), guidance)
-        restored = self.super_resolution(maps) if super_resolve and self.super_resolution is not None else None
-        return self.segmentation(maps), restored
+        restored = self.super_resolution(maps, parts) if super_resolve and self.super_resolution is not None else None
+        return self.segmentation(maps, parts), restored
 
     def joined(self, maps: list[Tensor], guidance: Guidance | None) -> list[Tensor]:
         """The encoder's maps; channels of the last one say what the guidance crop shows, zeros without a crop."""

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from hrseg.blocks import ResidualUNet
 from hrseg.errors import ModelError
 from hrseg.geometry import Box, Grid
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share, Strict
 from hrseg.pfseg.guidance import choose
 from hrseg.pfseg.losses import guidance_loss, similarity_loss, super_resolution_loss, target_enhanced_loss
-from hrseg.pfseg.network import Guidance
+from hrseg.pfseg.network import Guidance, PFSegNetwork
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
 from hrseg.pfseg.volumes import cut_guidance
 from hrseg.resample import resample
@@ -47,8 +48,11 @@ class PFSegSettings(TrainingSettings):
     """Adds what PFSeg needs.
 
     Attributes:
+        low_steps: before, the part at low resolution learns alone for so many steps, from whole shrunk copies, if any.
         size: sides of a sample in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
-        foreground: share of samples centred on a label, where the subject is larger.
+        part: sides of the part of a sample that is computed and learnt at high resolution, where the sample, all of
+            which the network sees at low resolution, is too large for that; everything if left out.
+        foreground: share of parts centred on a label, and of samples where the subject is larger.
         random_guidance: share of guidance crops at any place, so that people may move them.
         drop_guidance: share of samples without their crop, so that the model runs without it, too.
         hardest: share of the voxels that the cross-entropy is taken over, the worst ones. In whole volumes, of which
@@ -56,7 +60,9 @@ class PFSegSettings(TrainingSettings):
         helpers: weights of the helpers' losses.
     """
 
+    low_steps: Annotated[int, Field(ge=0)] = 0
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
+    part: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     foreground: Share = 0.5
     random_guidance: Share = 0.25
     drop_guidance: Share = 0.3
@@ -70,28 +76,41 @@ class PFSegTask(Task):
     def __init__(self, header: Header, settings: dict[str, Any]) -> None:
         self.header, self._dimension = header, header.dimension
         self.settings: PFSegSettings = checked(PFSegSettings, settings, header.name)
-        self._network = checked(NetworkSettings, header.network, header.name)
+        self.network = checked(NetworkSettings, header.network, header.name)
         self._mode = checked(InferenceSettings, header.inference, header.name).guidance
         size, lead = self.settings.size, [1] * (3 - self._dimension)
-        factors = self._network.all_factors(self._dimension)
-        steps = np.multiply(self._network.multiple(self._dimension), factors).tolist()
+        factors = self.network.all_factors(self._dimension)
+        steps = np.multiply(self.network.multiple(self._dimension), factors).tolist()
         if len(size) != self._dimension or any(n % step for n, step in zip(size, steps, strict=True)):
             raise ModelError(f"The size {size} must have {self._dimension} sides that are multiples of {steps}.")
-        low = np.floor_divide(size, factors).tolist()
+        self._factors, low = factors, np.floor_divide(size, factors).tolist()
+        part = self.settings.part or size
+        if len(part) != self._dimension or any(p % f or p > n for p, f, n in zip(part, factors, size, strict=True)):
+            raise ModelError(f"The part {part} must have sides up to {size}, multiples of {factors}.")
+        self._part = np.floor_divide(part, factors).tolist()
         self._sides = [*lead, *size]
         self._low = [*lead, *low]
-        self._crop = [*lead, *self._network.guidance_shape(low)]
+        self._crop = [*lead, *self.network.guidance_shape(low)]
         self._augment = Augment(self.settings.augmentation, header, size)
         weights = self.settings.helpers
         helped = any((weights.super_resolution, weights.guidance, weights.target_enhanced, weights.similarity))
-        self._helped = self._network.super_resolution and helped
+        self._helped = self.network.super_resolution and helped
+
+    def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
+        """See :meth:`Task.begin`."""
+        network, cases = super().begin(trained, cases)
+        low = trained.get("low")
+        if isinstance(network, PFSegNetwork) and isinstance(low, ResidualUNet):
+            network.start_from(low)
+        return network, cases
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`Task.sample`.
 
         Returns:
-            low (C, *LR), image (C, *size), label (*size), annotated (labels,); of the guidance crop: crop, place and
-            present as in :class:`Guidance`, and mask (1, *size), 1 in it.
+            low (C, *LR), annotated (labels,), start (axes,), the part's first LR voxel, and in the part image (C, *HR)
+            and label (*HR); of the guidance crop: crop, place and present as in :class:`Guidance`, and mask (1, *HR),
+            1 in it.
         """
         flat = self._dimension == 2
         image, label = random_patch(case, self._sides, self.settings.foreground, rng)
@@ -102,12 +121,34 @@ class PFSegTask(Task):
         grid = Grid.from_spacing(volume.shape[1:])
         low = torch.from_numpy(resample(volume, grid, grid.resized(self._low)))
         found = {"low": low[:, 0] if flat else low, "image": image, "label": label, "annotated": annotated}
-        return {**found, **self._guidance(volume, rng)} if self._network.guidance_widths else found
+        if self.network.guidance_widths:
+            found |= self._guidance(volume, rng)
+        start = self._start(label, rng)
+        found["start"] = torch.tensor(start)
+        for name in {"image", "label", "mask"} & found.keys():
+            # The last axes are those of space.
+            for axis, (n, m, f) in enumerate(zip(start, self._part, self._factors, strict=True), -self._dimension):
+                found[name] = found[name].narrow(axis, n * f, m * f)
+        return found
+
+    def _start(self, label: Tensor, rng: np.random.RandomState) -> list[int]:
+        """First LR voxel of the part to learn."""
+        free = np.floor_divide(label.shape, self._factors) - self._part
+        if not free.any():
+            return [0] * len(free)
+        center = [rng.randint(n) for n in np.floor_divide(label.shape, self._factors)]
+        values = np.flatnonzero(np.bincount(label.flatten().numpy())[1:]) + 1
+        if len(values) and rng.random_sample() < self.settings.foreground:
+            voxels = (label == values[rng.randint(len(values))]).nonzero()
+            center = voxels[rng.randint(len(voxels))].numpy() // self._factors
+        return np.clip(center - np.floor_divide(self._part, 2), 0, free).tolist()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`."""
         guidance = Guidance(batch["crop"], batch["place"], batch["present"]) if "crop" in batch else None
-        logits, restored = network(batch["low"], guidance, super_resolve=self._helped)
+        starts = batch["start"].tolist()
+        parts = [tuple(slice(n, n + m) for n, m in zip(start, self._part, strict=True)) for start in starts]
+        logits, restored = network(batch["low"], guidance, super_resolve=self._helped, parts=parts)
         losses = masked_dice_ce(logits, batch["label"], batch["annotated"], hardest=self.settings.hardest)
         if restored is None:
             return losses

@@ -157,3 +157,24 @@ def test_the_place_of_the_crop_counts_where_the_network_is_told(told: bool) -> N
 def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:
     assert problem in (NetworkSettings(**settings).problem(3) or "")
     assert NetworkSettings().problem(3) is None
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_parts_of_all_there_is_change_nothing(dimension: int) -> None:
+    made = network(dimension, **SMALL)
+    image = torch.rand(2, 1, *[16] * dimension)
+    whole = made(image, super_resolve=True)
+    parts = made(image, super_resolve=True, parts=[(slice(0, 16),) * dimension] * 2)
+    for expected, found in zip(whole, parts, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_parts_differ_between_samples() -> None:
+    made = network(2, **SMALL)
+    image = torch.rand(1, 1, 16, 16).repeat(2, 1, 1, 1)
+    left, right = (slice(0, 16), slice(0, 8)), (slice(0, 16), slice(8, 16))
+    found, _ = made(image, parts=[left, right])
+    swapped, _ = made(image, parts=[right, left])
+    assert found.shape == (2, 1, 32, 16)
+    torch.testing.assert_close(found, swapped.flip(0))
+    assert (found[0] - found[1]).abs().max() > 0.01

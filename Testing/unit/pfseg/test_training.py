@@ -58,7 +58,7 @@ class Fixed(nn.Module):
         super().__init__()
         self.logits, self.restored = logits, restored
 
-    def forward(self, low: Tensor, guidance: Any, super_resolve: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(self, low: Tensor, guidance: Any, super_resolve: bool, parts: Any) -> tuple[Tensor, Tensor | None]:
         return self.logits, self.restored if super_resolve else None
 
 
@@ -72,6 +72,7 @@ def test_shapes_of_a_sample() -> None:
         "image": (1, 16, 16, 24),
         "label": (16, 16, 24),
         "annotated": (2,),
+        "start": (3,),
         "crop": (1, 8, 4, 6),
         "place": (3,),
         "present": (),
@@ -81,6 +82,32 @@ def test_shapes_of_a_sample() -> None:
     assert flat["low"].shape == (1, 8, 8)
     assert flat["mask"].shape == flat["image"].shape == (1, 16, 16)
     assert "crop" not in sample(task({"guidance_widths": []}))
+
+
+def test_a_part_is_cut_from_the_whole_sample() -> None:
+    shape, part = (16, 24, 32), [8, 16, 8]
+    settings: dict[str, Any] = {"size": list(shape), "drop_guidance": 0}
+    starts = set()
+    for seed in range(6):
+        whole, found = sample(task(**settings), seed, shape), sample(task(**settings, part=part), seed, shape)
+        starts.add(tuple(found["start"].tolist()))
+        cut = tuple(slice(2 * n, 2 * n + m) for n, m in zip(found["start"].tolist(), part, strict=True))
+        for name in ("image", "label", "mask"):
+            assert torch.equal(found[name], whole[name][(..., *cut)]), name
+        for name in ("low", "crop", "place"):
+            assert torch.equal(found[name], whole[name]), name
+    assert len(starts) > 3
+
+
+def test_parts_are_around_labels() -> None:
+    label = np.zeros((16, 64, 64), np.uint8)
+    label[8:10, 50:52, 40:42] = 2
+    source = TrainingCase("case", np.zeros((1, 16, 64, 64), np.float32), label, (True, True), {})
+    made = task(size=[16, 64, 64], part=[16, 16, 16], foreground=1.0)
+    for seed in range(3):
+        found = made.sample(source, np.random.RandomState(seed))
+        assert int((found["label"] == 2).sum()) == 8
+        assert np.abs(found["start"].numpy() - (0, 21, 16)).max() <= 1
 
 
 def test_every_resolution_comes_from_the_changed_image() -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hrseg.blocks import ResidualUNet
+from hrseg.errors import ModelError
+from hrseg.methods import method_class
+from hrseg.model_file import Header
+from hrseg.pfseg.network import PFSegNetwork
+from hrseg.training.task import Task, TrainingCase
+from model_helpers import tiny_header
+
+NETWORK: dict[str, Any] = {"widths": [2, 3, 4], "guidance_widths": [2, 3], "tail_width": 2}
+SHAPE = (16, 24, 18)
+
+
+def header(dimension: int = 3, **network: Any) -> Header:
+    made = tiny_header(method="pfseg", dimension=dimension, network={**NETWORK, **network}, inference={})
+    fine = made.preprocessing.model_copy(update={"spacing": (1.0, 2.0, 3.0)})
+    return made.model_copy(update={"preprocessing": fine})
+
+
+def stages(of: Header, **settings: Any) -> list[Task]:
+    size = [16] * of.dimension
+    return method_class("pfseg").training_tasks(of, {"steps": 4, "size": size, "low_steps": 3, **settings})
+
+
+def case() -> TrainingCase:
+    rng = np.random.default_rng(0)
+    label = np.zeros(SHAPE, np.uint8)
+    label[4:12, 8:16, 6:12] = 2
+    return TrainingCase("case", rng.random((1, *SHAPE), dtype=np.float32), label, (True, True), {})
+
+
+def test_without_it_there_is_one_stage() -> None:
+    assert [stage.name for stage in stages(header(), low_steps=0)] == [""]
+
+
+def test_the_first_stage_is_the_baseline_on_the_shrunk_copy() -> None:
+    low, fine = stages(header(factor=[1, 2, 2]), batch_size=3, foreground=0.1)
+    assert (low.name, fine.name) == ("low", "")
+    assert low.header.method == "patch_based"
+    assert low.header.preprocessing.spacing == (1.0, 4.0, 6.0)
+    assert low.header.inference == {"window": [16, 8, 8]}
+    assert (low.settings.steps, low.settings.validation_every, low.settings.batch_size) == (3, 3, 3)
+    network, (shrunk,) = low.begin({}, [case()])
+    assert isinstance(network, ResidualUNet)
+    assert shrunk.image.shape == (1, 16, 12, 9)
+    assert np.array_equal(shrunk.label, case().label[:, ::2, ::2])
+    assert sorted(shrunk.voxels) == [2]
+    found = low.sample(shrunk, np.random.RandomState(0))
+    assert found["image"].shape == (1, 16, 8, 8)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_the_second_stage_goes_on_with_its_weights(dimension: int) -> None:
+    low, fine = stages(header(dimension))
+    trained, _ = low.begin({}, [])
+    network, _ = fine.begin({"low": trained}, [])
+    assert isinstance(network, PFSegNetwork)
+    image = torch.rand(1, 1, *[8] * dimension)
+    features: list[torch.Tensor] = []
+    hooks = [
+        trained.get_submodule("decoder.0").register_forward_hook(lambda *found: features.append(found[2])),
+        network.get_submodule("segmentation.blocks.1").register_forward_hook(lambda *found: features.append(found[2])),
+    ]
+    with torch.no_grad():
+        trained(image)
+        network(image)
+    assert len(hooks) == len(features) == 2
+    torch.testing.assert_close(features[0], features[1])
+    # What the guidance crop shows changes nothing yet, but will.
+    weight = network.get_parameter("segmentation.ups.0.conv.weight")
+    assert weight[:4].abs().min() > 0
+    assert not weight[4:].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"block": "multi_kernel", "widths": [2, 4, 4], "guidance_widths": [2, 2]}, "multi_kernel")]
+)
+def test_networks_that_have_no_such_part(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=rf"low_steps: 3, which need plain blocks and a spacing, not {message} and"):
+        stages(header(**change))
+    bare = header()
+    bare = bare.model_copy(update={"preprocessing": bare.preprocessing.model_copy(update={"spacing": None})})
+    with pytest.raises(ModelError, match="not plain and None; set them, or low_steps to 0"):
+        stages(bare)
