@@ -1,14 +1,15 @@
 r"""PFSeg and its helpers against windows, the whole volume at once, and a shrunk copy, at equal widths and steps.
 
     python benchmarks/pfseg_tables.py headneck-ct --data runs/headneck.json --output runs/pfseg \
-      --rows windows whole low plain sr fusion guidance --seed 0
+      --rows windows whole low plain sr fusion guidance tell_place --seed 0
 
 Rows: ``windows`` of half the sides of PFSeg's samples; ``whole``: the network of that row, but segmenting in windows as
 large as PFSeg's samples, which are about whole volumes; ``low``: the same network trained on the shrunk copy, its
 probabilities enlarged; ``plain``: PFSeg's mask alone; ``sr``: and the super-resolved image; ``fusion``: and the losses
-that tie both together; ``guidance``: and the guidance crop. Each is trained with the profile of
-recipes/NAME-patch-based.yaml or NAME-pfseg.yaml and scored on the test part; what exists in the output folder is not
-done again. In the end it prints a table of all rows in the folder, with paired gains over ``windows``.
+that tie both together; ``guidance``: and the guidance crop; ``tell_place``: which the bottleneck is told the place of.
+Each is trained with the profile of recipes/NAME-patch-based.yaml or NAME-pfseg.yaml and scored on the test part; what
+exists in the output folder is not done again. In the end it prints a table of all rows in the folder, with paired gains
+over ``windows``.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from hrseg.training.recipe import Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 OFF = {"super_resolution": 0.0, "guidance": 0.0, "target_enhanced": 0.0, "similarity": 0.0}
-#: PFSeg's rows: the weights that are on (None: all), and whether there is a guidance crop.
-HELPERS: dict[str, tuple[dict[str, float], bool]] = {
-    "plain": (OFF, False),
-    "sr": ({**OFF, "super_resolution": 0.5}, False),
-    "fusion": ({"guidance": 0.0}, False),
-    "guidance": ({}, True),
+NO_CROP: dict[str, Any] = {"guidance_widths": []}
+#: PFSeg's rows: the weights that are not those of the recipe, and what is different in the network.
+HELPERS: dict[str, tuple[dict[str, float], dict[str, Any]]] = {
+    "plain": (OFF, NO_CROP),
+    "sr": ({**OFF, "super_resolution": 0.5}, NO_CROP),
+    "fusion": ({"guidance": 0.0}, NO_CROP),
+    "guidance": ({}, {}),
+    "tell_place": ({}, {"tell_place": True}),
 }
 
 
@@ -48,8 +51,8 @@ def row_recipe(name: str, row: str, profile: str, steps: int | None = None, spac
         grid = pfseg.preprocessing.model_copy(update={"spacing": (spacing,) * 3})
         pfseg = pfseg.model_copy(update={"preprocessing": grid})
     if row in HELPERS:
-        helpers, guided = HELPERS[row]
-        network = pfseg.network if guided else {**pfseg.network, "guidance_widths": []}
+        helpers, other = HELPERS[row]
+        network = {**pfseg.network, **other}
         return pfseg.model_copy(update={"network": network, "training": {**pfseg.training, "helpers": helpers}})
     base = read_recipe(RECIPES / f"{name}-patch-based.yaml", profile)
     size = pfseg.training["size"]

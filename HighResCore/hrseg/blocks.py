@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Convolution = nn.Conv2d | nn.Conv3d
-_CONV: dict[int, type[Convolution]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONVOLVE: dict[int, Any] = {4: F.conv2d, 5: F.conv3d}
 _CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 #: By the number of a map's axes, batch and channels included.
@@ -22,9 +23,43 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 _SLOPE = 0.01
 
 
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: Sequence[int] | None = None
+) -> Tensor:
+    """A convolution of stride 1 of maps (N, cin, ...)."""
+    ones = [1] * (x.ndim - 2)
+    dilation = dilation or ones
+    if _by_onednn(x):
+        # By itself torch takes small maps of single samples to be too small for oneDNN, and copies each voxel 27 times.
+        return torch.mkldnn_convolution(x, weight, bias, padding, ones, dilation, 1)
+    return _CONVOLVE[x.ndim](x, weight, bias, 1, tuple(padding), tuple(dilation))
+
+
+def _by_onednn(x: Tensor) -> bool:
+    fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    return fits and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
+
+
+class Conv2d(nn.Conv2d):
+    """By :func:`convolve`, with stride 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, J, I) to (N, cout, ...)."""
+        return convolve(x, self.weight, self.bias, self.padding, self.dilation)  # type: ignore[arg-type]
+
+
+class Conv3d(nn.Conv3d):
+    """By :func:`convolve`, with stride 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, cin, K, J, I) to (N, cout, ...)."""
+        return convolve(x, self.weight, self.bias, self.padding, self.dilation)  # type: ignore[arg-type]
+
+
 def convolution(dimension: int, cin: int, cout: int, kernel: int, *, bias: bool = True) -> Convolution:
     """A convolution that keeps the spatial size (odd ``kernel``)."""
-    return _CONV[dimension](cin, cout, kernel, padding=kernel // 2, bias=bias)
+    made: type[Convolution] = Conv2d if dimension == 2 else Conv3d
+    return made(cin, cout, kernel, padding=kernel // 2, bias=bias)
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -37,6 +72,12 @@ def instance_norm(x: Tensor) -> Tensor:
     if torch.is_grad_enabled():
         return _norm_to_train(x) if count > 1 else x - x
     axes = tuple(range(2, x.ndim))
+    if x.device.type == "cpu" and (x.dtype == torch.bfloat16 or (x.dtype == torch.float32 and not x.is_contiguous())):
+        # What follows would take ten times as long.
+        for sample in x.split(1):
+            mean, variance = (value.view(1, -1, *[1] * len(axes)) for value in mean_and_variance(sample))
+            sample.sub_(mean).mul_((variance + 1e-5).rsqrt_())
+        return x
     x.sub_(x.mean(axes, keepdim=True))
     # The root of the sum of squares, in float32: the squares themselves could be too large for half precision.
     spread = torch.linalg.vector_norm(x, dim=axes, keepdim=True, dtype=torch.float32)
@@ -50,6 +91,34 @@ def _norm_to_train(x: Tensor) -> Tensor:
     if len(x) == 1:
         return F.batch_norm(x, None, None, training=True)
     return torch.cat([F.batch_norm(sample, None, None, training=True) for sample in x.split(1)])
+
+
+def mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Per channel of maps (N, C, ...), (C,) each, as float32."""
+    if x.device.type in ("cpu", "cuda"):
+        # Ten times as fast as var_mean in channels-last order; other devices lack it.
+        return torch.batch_norm_update_stats(x, None, None, 0.0)
+    if x.is_meta:
+        # Of tensors without content, in dry runs, only memory is counted: that of those two devices.
+        mean = torch.empty(x.shape[1], dtype=torch.float32, device=x.device)
+        return mean, torch.empty_like(mean)
+    variance, mean = torch.var_mean(x.float(), [0, *range(2, x.ndim)], correction=0)
+    return mean, variance
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same maps or kernels, the channels of a voxel side by side."""
+    return x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
+
+
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network on a device; on processors with kernels in channels-last order, in which they are faster."""
+    network = network.to(device)
+    if device.type == "cpu":
+        for parameter in network.parameters():
+            if parameter.ndim in CHANNELS_LAST:
+                parameter.data = channels_last(parameter.data)
+    return network
 
 
 def is_channels_last(x: Tensor) -> bool:

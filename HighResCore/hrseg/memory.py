@@ -126,10 +126,10 @@ def check_room(need: int, room: int) -> None:
 def cpu_network_bytes(activations: int) -> int:
     """Resident bytes that a network needs on the CPU, from its :func:`activation_peak`.
 
-    Beyond the tensors, oneDNN makes reordered copies, and the first run loads code. Both terms were measured over
-    widths and sizes, with one, two and four threads.
+    Beyond the tensors, the first run loads code: 30 MiB, measured over widths and sizes, with one and two threads. A
+    tenth is for what other versions of torch's libraries may copy.
     """
-    return int(1.25 * activations) + 56 * MIB
+    return int(1.1 * activations) + 40 * MIB
 
 
 def activation_peak(work: Callable[[], Any]) -> int:

@@ -13,9 +13,12 @@ from hrseg.blocks import (
     ResidualUNet,
     Up,
     begin_with_background,
+    channels_last,
     convolution,
+    convolve,
     instance_norm,
     is_channels_last,
+    placed,
     pointwise,
     pool,
 )
@@ -85,6 +88,49 @@ def test_pointwise_as_torch(bias: bool) -> None:
     x, conv = image(3, 3), convolution(3, 3, 5, 1, bias=bias)
     torch.testing.assert_close(pointwise(conv, x), conv(x))
     torch.testing.assert_close(pointwise(conv, x.contiguous(memory_format=torch.channels_last_3d)), conv(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_convolve_as_torch(dimension: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    side, dilation = [9] * dimension, [1, 2, 3][:dimension]
+    x, weight, bias = (torch.randn(*s, dtype=dtype) for s in ((1, 3, *side), (4, 3, *[3] * dimension), (4,)))
+    expected = (F.conv2d if dimension == 2 else F.conv3d)(x, weight, bias, padding=dilation, dilation=dilation)
+    torch.testing.assert_close(convolve(x, weight, bias, dilation, dilation), expected)
+
+
+def test_gradients_of_convolve() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 6, 6, 6, requires_grad=True), torch.randn(4, 3, 3, 3, 3, requires_grad=True)
+    found = torch.autograd.grad(convolve(x, weight, None, [1, 1, 1]).square().sum(), (x, weight))
+    expected = torch.autograd.grad(F.conv3d(x, weight, padding=1).square().sum(), (x, weight))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_placed_on_a_processor(dimension: int) -> None:
+    torch.manual_seed(0)
+    network, x = ResidualUNet(dimension, 2, 3, [4, 6], [[2] * dimension]).eval(), image(dimension, 2)
+    with torch.no_grad():
+        expected = network(x)
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
+        assert placed(network, torch.device("cpu")) is network
+        torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-4)
+    assert is_channels_last(network.encoder[1].conv1.weight)  # type: ignore[union-attr, arg-type]
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("dtype", "off"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_instance_norm_in_channels_last_order(dtype: torch.dtype, off: float, batch: int) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(batch, 3, 4, 6, 8) * 3 + 5).to(dtype)
+    expected = F.instance_norm(x.float())
+    with torch.no_grad():
+        for found in (instance_norm(x.clone()), instance_norm(channels_last(x.clone()))):
+            assert found.dtype == dtype
+            torch.testing.assert_close(found.float(), expected, rtol=0, atol=off)
 
 
 def test_instance_norm_in_half_precision() -> None:

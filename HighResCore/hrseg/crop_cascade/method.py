@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hrseg.blocks import placed
 from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes, share
 from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
 from hrseg.crop_cascade.merging import Canvas, Region, cut
@@ -149,7 +150,7 @@ class CropCascade(Method):
             return self._coarse_bytes(prepared.grid.size, device)
 
         def work(device: torch.device, _: int) -> Coarse:
-            network = self._part("coarse").to(device)
+            network = placed(self._part("coarse"), device)
             with run.stage("coarse"):
                 return coarse_pass(network, prepared.array, self._settings, device)
 
@@ -200,7 +201,7 @@ class CropCascade(Method):
             return self._fine_bytes(prepared, options, device, size, len(crops))
 
         def work(device: torch.device, size: int) -> torch.device:
-            network = self._part("fine").to(device)
+            network = placed(self._part("fine"), device)
             with run.stage("crops", max(1, len(crops))) as advance:
                 for start in range(0, len(crops), size):
                     part = crops[start : start + size]

@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hrseg.blocks import Conv2d, Conv3d
 from hrseg.errors import ModelError
 from hrseg.model_file import Strict
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV = {2: Conv2d, 3: Conv3d}
 _UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}

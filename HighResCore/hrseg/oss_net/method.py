@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from hrseg.blocks import placed
 from hrseg.errors import ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image
@@ -145,7 +146,7 @@ class OssNet(Method):
             return self._encoding_bytes(prepared.grid, device)
 
         def work(device: torch.device, _: int) -> Field:
-            network = self.model.network.to(device)
+            network = placed(self.model.network, device)
             with run.stage("encoding"):
                 encoding = encode(network, values.to(device), prepared.grid.spacing)
             return Field(self.model, prepared.grid, image.grid, encoding)

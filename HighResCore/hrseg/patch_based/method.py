@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hrseg.blocks import placed
 from hrseg.errors import ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image
@@ -113,7 +114,7 @@ class PatchBased(Method):
 
     def _slabs(self, volume: Tensor, device: torch.device, batch: int, run: Run) -> Iterator[tuple[int, Tensor]]:
         """Blended class probabilities in slabs along K; of a 2D image along J."""
-        network, window, overlap = self.model.network.to(device), self._settings.window, self._settings.overlap
+        network, window, overlap = placed(self.model.network, device), self._settings.window, self._settings.overlap
         flat = self.model.header.dimension == 2
         space = volume[:, 0] if flat else volume
 

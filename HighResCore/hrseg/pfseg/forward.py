@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import ResBlock, Up, pointwise
+from hrseg.blocks import ResBlock, Up, channels_last, pointwise
 from hrseg.memory import activation_peak
 from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork
 from hrseg.pfseg.slabs import (
@@ -19,7 +19,6 @@ from hrseg.pfseg.slabs import (
     Keep,
     Rows,
     SlabBlock,
-    channels_last,
     joined,
     pooled,
     rows_of,

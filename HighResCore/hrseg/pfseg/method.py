@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hrseg.blocks import placed
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid, Reorientation
 from hrseg.image import Image
@@ -214,7 +215,7 @@ class PFSeg(Method):
     def _pass(
         self, volumes: Volumes, guidance: Guidance | None, options: Options, run: Run, device: torch.device, plan: Plan
     ) -> tuple[LabelAssembly, NDArray[np.float32] | None]:
-        network = self.model.network.to(device)
+        network = placed(self.model.network, device)
         assert isinstance(network, PFSegNetwork)
         image = flat(torch.from_numpy(volumes.low), self._dimension)[None].to(device)
         seen = None if guidance is None else Guidance(*(part.to(device) for part in guidance))

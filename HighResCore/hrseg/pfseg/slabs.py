@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import CHANNELS_LAST, Convolution, Up, pointwise
+from hrseg.blocks import CHANNELS_LAST, Convolution, Up, convolve, mean_and_variance, pointwise
 from hrseg.pfseg.network import Block, MultiKernelBlock
 
 #: ``rows(start, stop)`` gives these rows of a map; those beyond its ends are zero.
 Rows = Callable[[int, int], Tensor]
 #: Told of each slab done; it raises Cancelled.
 Advance = Callable[[int], None]
-_CONV = {4: F.conv2d, 5: F.conv3d}
 _CONV_TRANSPOSE = {4: F.conv_transpose2d, 5: F.conv_transpose3d}
 _SLOPE = 0.01
 _EPS = 1e-5
@@ -38,11 +37,6 @@ class Keep(IntEnum):
     NOTHING = 0
     MAIN = 1
     ALL = 2
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """The same values, the channels of a voxel side by side."""
-    return x.contiguous(memory_format=CHANNELS_LAST[x.ndim])
 
 
 def rows_of(x: Tensor) -> Rows:
@@ -208,12 +202,7 @@ class SlabBlock:
         """Without padding along the first axis: ``x`` has ``around`` rows more on both sides than are wanted."""
         reach = conv.kernel_size[0] // 2
         padding = (0, *[reach] * (x.ndim - 3))
-        x = _trimmed(x, around - reach)
-        if x.device.type == "cpu" and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu"):
-            # By itself torch takes thin slabs to be too small for oneDNN, and copies each voxel 27 times instead.
-            ones = [1] * len(padding)
-            return torch.mkldnn_convolution(x, conv.weight, conv.bias, padding, ones, ones, 1)
-        return _CONV[x.ndim](x, conv.weight, conv.bias, 1, padding)
+        return convolve(_trimmed(x, around - reach), conv.weight, conv.bias, padding)
 
 
 class _Norm:
@@ -227,7 +216,7 @@ class _Norm:
     def see(self, x: Tensor) -> None:
         """Adds a slab (1, C, ...)."""
         count = x.numel() // x.shape[1]
-        mean, variance = (value.double() for value in _mean_and_variance(x))
+        mean, variance = (value.double() for value in mean_and_variance(x))
         if self._mean is None or self._squares is None:
             self._count, self._mean, self._squares = count, mean, variance * count
             return
@@ -243,20 +232,6 @@ class _Norm:
         assert self._squares is not None
         dtype = torch.float32
         return F.batch_norm(x, self._mean.to(dtype), (self._squares / self._count).to(dtype), eps=_EPS)
-
-
-def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Per channel, as float32."""
-    if x.device.type in ("cpu", "cuda"):
-        # Ten times as fast as var_mean in channels-last order; other devices lack it.
-        return torch.batch_norm_update_stats(x, None, None, 0.0)
-    if x.is_meta:
-        # Of tensors without content, in dry runs, only memory is counted: that of those two devices.
-        mean = torch.empty(x.shape[1], dtype=torch.float32, device=x.device)
-        return mean, torch.empty_like(mean)
-    axes = [0, *range(2, x.ndim)]
-    variance, mean = torch.var_mean(x.float(), axes, correction=0)
-    return mean, variance
 
 
 def _trimmed(x: Tensor, rows: int) -> Tensor:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import convolution
+from hrseg.blocks import convolution, convolve
 
-_CONV_ND: dict[int, Any] = {2: F.conv2d, 3: F.conv3d}
 _UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _AVG_POOL: dict[int, Any] = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _MODE = {2: "bilinear", 3: "trilinear"}
@@ -63,8 +62,7 @@ class Unit(nn.Module):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``x`` (N, cin, ...) under this convolution's geometry, with other weights."""
-        conv = _CONV_ND[x.ndim - 2]
-        return conv(x, weight, bias, padding=self.conv.padding, dilation=self.conv.dilation)
+        return convolve(x, weight, bias, self.conv.padding, self.conv.dilation)  # type: ignore[arg-type]
 
 
 def double(dimension: int, cin: int, cout: int) -> nn.Sequential:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hrseg.blocks import placed
 from hrseg.errors import InputError, ModelError
 from hrseg.image import Image, LabelMap
 from hrseg.label_assembly import LabelAssembly
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Windows are halved no further than to so many voxels along an axis.
 _SMALLEST = 32
-#: Channels that processors work on at once.
-_CHANNELS = 16
 #: Sides of the smaller one of the windows that memory is measured with, in two and three dimensions.
 _PROBE = {2: 48, 3: 16}
 
@@ -173,7 +172,7 @@ class Sasr(Method):
         self, view: View, options: Options, device: torch.device, window: list[int], run: Run
     ) -> Iterator[tuple[int, Tensor]]:
         """Blended class probabilities, then the super-resolved channels, in slabs along K; of a 2D image along J."""
-        network: Any = self.model.network.to(device)
+        network: Any = placed(self.model.network, device)
         overlap = self._settings.overlap
 
         def predict(x: Tensor) -> Tensor:
@@ -210,9 +209,7 @@ class Sasr(Method):
         blending = 4 * (header.classes + sharp + 1) * window[0] * self._factors[0] * math.prod(plane)
         kept = voxels * (1 + 4 * len(header.labels) * options.keep_probability)
         fine = 2 * 4 * sharp * math.prod(seen) * math.prod(self._factors)
-        # Maps of few channels, as those of narrow networks at the fine resolution, are padded to this many by oneDNN.
-        padded = 4 * max(0, _CHANNELS - self._network.widths[0] // 2) * math.prod([*window, *self._factors])
-        return cpu_network_bytes(activations + padded) + blending + kept + fine
+        return cpu_network_bytes(activations) + blending + kept + fine
 
     def _activations(self, sharp: bool, voxels: int) -> int:
         """Bytes that the network needs for so many voxels at once, found in two small windows."""

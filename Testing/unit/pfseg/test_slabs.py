@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrseg.blocks import ResBlock, Up, pool
+from hrseg.blocks import ResBlock, Up, channels_last, pool
 from hrseg.pfseg.network import Block, MultiKernelBlock
 from hrseg.pfseg.slabs import (
     Keep,
     Rows,
     SlabBlock,
-    channels_last,
     joined,
     pooled,
     rows_of,
