@@ -5,8 +5,8 @@ r"""PFSeg against sliding windows, side by side: seconds and peak memory over me
     python benchmarks/pfseg_speed.py --sizes 512x512x512 --rows pfseg:6
 
 Networks of the published widths with random weights, which cost the same as trained ones; noise images. Windows run at
-overlaps of 0.25 and 0.5 and at several window sides; the best of these counts. Rows take turns within a round, so that what else the machine does falls on all of them; the fastest round
-counts.
+overlaps of 0.25 and 0.5 and at several window sides; the best of these counts. Rows take turns within a round, so that
+what else the machine does falls on all of them; the fastest round counts.
 """
 
 from __future__ import annotations
