@@ -25,7 +25,7 @@ from hrseg.evaluation.pictures import CasePicture, contour_figure
 from hrseg.geometry import Grid
 from hrseg.image import Image, make_folder, read_image, read_label_map, replacing
 from hrseg.methods import Options, Result, method_of
-from hrseg.model_file import load_model
+from hrseg.model_file import Model, load_model
 from hrseg.model_store import find_model
 from hrseg.resample import resample, resample_labels
 from hrseg.runtime import Run, choose_device
@@ -42,9 +42,9 @@ def enlarged(result: Result, grid: Grid) -> NDArray[np.uint8]:
     return finer.argmax(0).to(torch.uint8).numpy()
 
 
-def masks(name: str, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The ways of one model."""
-    method, run = method_of(load_model(find_model(name))), Run(choose_device())
+    method, run = method_of(model), Run(choose_device())
     if method.makes_finer:
         found = method.segment(image, Options(resolution="fine"), run).label_map
         yield "fine", resample_labels(found.array, found.grid, grid)
@@ -61,12 +61,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     make_folder(arguments.output)
+    models = [load_model(find_model(name)) for name in (arguments.pfseg, arguments.baseline)]
     scores: dict[str, list[list[float]]] = {}
     for path in sorted((arguments.folder / "images").glob("*.nii.gz")):
         image, truth = read_image(path), read_label_map(arguments.folder / "truth" / path.name)
-        for name in (arguments.pfseg, arguments.baseline):
-            labels = load_model(find_model(name)).header.labels
-            for way, found in masks(name, image, truth.grid):
+        for model in models:
+            name, labels = model.header.name, model.header.labels
+            for way, found in masks(model, image, truth.grid):
                 values = [label_metrics(found, truth.array, truth.grid, label.value) for label in labels]
                 row = [float(np.mean([v[key] for v in values if v[key] is not None])) for key in KEYS]
                 scores.setdefault(f"{name}, {way}", []).append(row)

@@ -40,12 +40,9 @@ class LowTask(PatchTask):
             "network": {"widths": network.widths, "strides": network.strides},
             "inference": {"window": low},
         }
-        once = {"steps": settings.low_steps, "validation_every": settings.low_steps}
         common = settings.model_dump(include=set(TrainingSettings.model_fields))
-        super().__init__(
-            header.model_copy(update=as_baseline),
-            {**common, **once, "patch": low, "foreground": settings.foreground},
-        )
+        own = {"steps": settings.low_steps, "patch": low, "foreground": settings.foreground}
+        super().__init__(header.model_copy(update=as_baseline), {**common, **own})
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`."""

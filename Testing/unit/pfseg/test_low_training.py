@@ -41,12 +41,12 @@ def test_without_it_there_is_one_stage() -> None:
 
 
 def test_the_first_stage_is_the_baseline_on_the_shrunk_copy() -> None:
-    low, fine = stages(header(factor=[1, 2, 2]), batch_size=3, foreground=0.1)
+    low, fine = stages(header(factor=[1, 2, 2]), batch_size=3, validation_every=2)
     assert (low.name, fine.name) == ("low", "")
     assert low.header.method == "patch_based"
     assert low.header.preprocessing.spacing == (1.0, 4.0, 6.0)
     assert low.header.inference == {"window": [16, 8, 8]}
-    assert (low.settings.steps, low.settings.validation_every, low.settings.batch_size) == (3, 3, 3)
+    assert (low.settings.steps, low.settings.validation_every, low.settings.batch_size) == (3, 2, 3)
     network, (shrunk,) = low.begin({}, [case()])
     assert isinstance(network, ResidualUNet)
     assert shrunk.image.shape == (1, 16, 12, 9)
