@@ -37,7 +37,9 @@ def convolve(
 
 def _by_onednn(x: Tensor) -> bool:
     fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
-    return fits and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu")
+    # Autocast and torch.compile know convolutions by their own names alone.
+    known = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return fits and not known and torch.backends.mkldnn.is_available()
 
 
 class Conv2d(nn.Conv2d):
