@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -12,11 +13,17 @@ from hrseg.geometry import Grid, as_shape
 from hrseg.model_file import Header
 from hrseg.patch_based.training import PatchTask
 from hrseg.pfseg.settings import NetworkSettings
-from hrseg.pfseg.training import PFSegSettings
+from hrseg.pfseg.training import PFSegSettings, PFSegTask
 from hrseg.resample import resample, resample_labels
 from hrseg.training.cases import voxels_by_label
 from hrseg.training.settings import TrainingSettings
-from hrseg.training.task import TrainingCase
+from hrseg.training.task import Task, TrainingCase
+
+
+def stages(header: Header, settings: dict[str, Any]) -> list[Task]:
+    """PFSeg's stages in order, see :meth:`Method.training_tasks`. Raises ModelError for settings that do not fit."""
+    task = PFSegTask(header, settings)
+    return [LowTask(header, task.settings, task.network), task] if task.settings.low_steps else [task]
 
 
 class LowTask(PatchTask):

@@ -139,11 +139,9 @@ class PFSeg(Method):
     @classmethod
     def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
         """See :meth:`Method.training_tasks`."""
-        from hrseg.pfseg.low_training import LowTask
-        from hrseg.pfseg.training import PFSegTask
+        from hrseg.pfseg.low_training import stages
 
-        task = PFSegTask(header, settings)
-        return [LowTask(header, task.settings, task.network), task] if task.settings.low_steps else [task]
+        return stages(header, settings)
 
     def _check(self, options: Options) -> None:
         name = self.model.header.name
