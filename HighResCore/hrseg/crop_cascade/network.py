@@ -9,11 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from hrseg.blocks import Conv2d, Conv3d
+from hrseg.blocks import convolution
 from hrseg.errors import ModelError
 from hrseg.model_file import Strict
 
-_CONV = {2: Conv2d, 3: Conv3d}
 _UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -84,7 +83,7 @@ class UNet(nn.Module):
         self.pool = _POOL[dimension](2)
         self.ups = nn.ModuleList(_UP[dimension](2 * w, w, 2, 2) for w in widths[:-1])
         self.decoder = nn.ModuleList(_double(dimension, 2 * w, w) for w in widths[:-1])
-        self.head = _CONV[dimension](width, classes, 1)
+        self.head = convolution(dimension, width, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes, ...) of images (N, C, ...) whose sides are multiples of 2 ** depth."""
@@ -101,7 +100,7 @@ class UNet(nn.Module):
 def _double(dimension: int, cin: int, cout: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in ((cin, cout), (cout, cout)):
-        layers += [_CONV[dimension](a, b, 3, padding=1, bias=False), _NORM[dimension](b), nn.ReLU(inplace=True)]
+        layers += [convolution(dimension, a, b, 3, bias=False), _NORM[dimension](b), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

@@ -14,8 +14,8 @@ from hrseg.model_file import Header
 from hrseg.patch_based.training import PatchTask
 from hrseg.pfseg.settings import NetworkSettings
 from hrseg.pfseg.training import PFSegSettings, PFSegTask
-from hrseg.resample import resample, resample_labels
-from hrseg.training.cases import voxels_by_label
+from hrseg.resample import resample
+from hrseg.training.cases import relabelled
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
 
@@ -58,6 +58,4 @@ class LowTask(PatchTask):
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
         grid = Grid.from_spacing(case.label.shape)
         low = grid.resized(as_shape([-(-n // f) for n, f in zip(grid.shape, self._factors, strict=True)]))
-        label = resample_labels(case.label, grid, low)
-        voxels = voxels_by_label(label, case.annotated)
-        return replace(case, image=resample(case.image, grid, low), label=label, voxels=voxels)
+        return replace(relabelled(case, low.shape), image=resample(case.image, grid, low))

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hrseg.blocks import (
-    CHANNELS_LAST,
     ResBlock,
     ResidualUNet,
     Up,
     begin_with_background,
+    channels_last,
     convolution,
     instance_norm,
     is_channels_last,
@@ -109,9 +109,8 @@ class Decoder(nn.Module):
 
 
 def _cut(x: Tensor, parts: Sequence[Part]) -> Tensor:
-    order = CHANNELS_LAST[x.ndim] if is_channels_last(x) else torch.contiguous_format
     cut = torch.cat([x[(slice(n, n + 1), slice(None), *part)] for n, part in enumerate(parts)])
-    return cut.contiguous(memory_format=order)
+    return channels_last(cut) if is_channels_last(x) else cut.contiguous()
 
 
 class Guidance(NamedTuple):

@@ -9,12 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import convolution, pool
+from hrseg.blocks import channels_last, convolution, pool
 from hrseg.model_file import Header
 from hrseg.sasr.layers import Residual, ScaleAware, Unit, double, enlarged, upscaling
 from hrseg.sasr.settings import NetworkSettings
-
-_LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class Outputs(NamedTuple):
@@ -102,7 +100,7 @@ class SasrNetwork(nn.Module):
     def _encoded(self, x: Tensor) -> list[Tensor]:
         """Feature maps per level, finest first."""
         # Channels last: training and inference take half the time on a CPU, and no longer on a GPU.
-        x = enlarged(x, self._before).contiguous(memory_format=_LAYOUT[x.ndim - 2])
+        x = channels_last(enlarged(x, self._before))
         maps: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(self.pools[level - 1](x) if level else x)

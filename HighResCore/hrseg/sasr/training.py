@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hrseg.errors import InputError, ModelError
-from hrseg.geometry import Box, Grid, Shape, as_shape
+from hrseg.geometry import Box, Grid, as_shape
 from hrseg.lesions import size_name, terciles
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share
-from hrseg.resample import crop_or_pad, resample, resample_labels
+from hrseg.resample import crop_or_pad, resample
 from hrseg.sasr.gates import gates_of_lesions, lesions
 from hrseg.sasr.layers import shrunk
 from hrseg.sasr.losses import Weights, sasr_loss
@@ -24,7 +24,7 @@ from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
 from hrseg.sasr.view import of_three
 from hrseg.training.augmentation import Augment
-from hrseg.training.cases import ValidationCase, voxels_by_label
+from hrseg.training.cases import ValidationCase, relabelled
 from hrseg.training.sampling import random_box, random_patch
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
@@ -77,7 +77,7 @@ class SasrTask(Task):
         """See :meth:`Task.begin`."""
         cases = [self._sized(case) for case in cases]
         # Label maps at the image's resolution, of the cases that have finer ones.
-        self._coarse = {case.name: _relabelled(case, case.image.shape[1:]) for case in cases if _is_finer(case)}
+        self._coarse = {case.name: relabelled(case, case.image.shape[1:]) for case in cases if _is_finer(case)}
         learns_finer = self._coarse or self._inference.size or self._inference.feeds == "shrunk"
         if max(self._factors) > 1 and not learns_finer:
             raise InputError(
@@ -164,28 +164,19 @@ class SasrTask(Task):
         counted = Grid.from_spacing(case.image.shape[1:])
         wanted = counted.resized(fine if native and finer_label and finer_image else shape)
         image = resample(case.image, counted, wanted)
-        return _relabelled(replace(case, image=image), fine if finer_label else shape)
+        return relabelled(replace(case, image=image), fine if finer_label else shape)
 
     def _seen_labels(self, case: TrainingCase) -> NDArray[np.uint8]:
         """The label map at the resolution of what the network sees, (*shape)."""
         shape = np.asarray(of_three(self._inference.size) if self._inference.size else case.image.shape[1:])
         if self._inference.feeds == "shrunk":
             shape = np.maximum(1, shape // self.finer)
-        label = _relabelled(case, as_shape(shape)).label
+        label = relabelled(case, as_shape(shape)).label
         return label[0] if self.header.dimension == 2 else label
 
 
 def _is_finer(case: TrainingCase) -> bool:
     return case.label.shape != case.image.shape[1:]
-
-
-def _relabelled(case: TrainingCase, shape: Shape) -> TrainingCase:
-    """The case with its label map in so many voxels."""
-    if case.label.shape == shape:
-        return case
-    grid = Grid.from_spacing(case.label.shape)
-    label = resample_labels(case.label, grid, grid.resized(shape))
-    return replace(case, label=label, voxels=voxels_by_label(label, case.annotated))
 
 
 def _problem(s: SasrSettings, patch: list[int], network: NetworkSettings, dimension: int) -> str | None:

@@ -53,9 +53,9 @@ class Augment:
         """
         # Plain tensors instead of MONAI's, whose bookkeeping takes a third of the time. Per process, so set here.
         set_track_meta(False)
-        sample = {"image": image.clone(), "label": label[None].float()}
+        sample = {"image": image, "label": label[None].float()}
         # One by one: Compose would seed a generator for each, which takes longer than what most of them do.
-        for transform in (self._space, *self._gray):
+        for transform in (*self._space, *self._gray):
             if isinstance(transform, mt.Randomizable):
                 transform.set_random_state(state=rng)
             sample = transform(sample)
@@ -69,11 +69,12 @@ class Augment:
         return image, label, annotated
 
 
-def _space(settings: Augmentation, header: Header, patch: Sequence[int] | None) -> mt.Transform:
+def _space(settings: Augmentation, header: Header, patch: Sequence[int] | None) -> list[mt.Transform]:
     """The affine transform. Without one the middle is cut out: interpolation would take most of a sample's time."""
     angles = _angles(settings, header)
     if patch is not None and not any(angles) and not settings.scale:
-        return mt.CenterSpatialCropd(["image", "label"], list(patch))
+        # What is cut out is still a part of what goes in, which nobody may write to.
+        return [mt.CenterSpatialCropd(["image", "label"], list(patch)), mt.Lambdad("image", torch.clone)]
     affine = mt.RandAffined(
         keys=["image", "label"],
         prob=1.0,
@@ -85,7 +86,7 @@ def _space(settings: Augmentation, header: Header, patch: Sequence[int] | None) 
     )
     # Double precision, the default, takes nearly twice the time.
     affine.rand_affine.resampler.dtype = np.float32
-    return affine
+    return [affine]
 
 
 def _angles(settings: Augmentation, header: Header) -> list[float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hrseg.data_list import SPLITS, Case, DataList, raise_problems, read_case
 from hrseg.errors import InputError
-from hrseg.geometry import Shape
+from hrseg.geometry import Grid, Shape
 from hrseg.image import Image, LabelMap
 from hrseg.model_file import Header
 from hrseg.preprocess import check, prepare
@@ -93,3 +93,12 @@ def voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> di
     """Flat indices of up to 20,000 evenly chosen voxels of each annotated label that occurs."""
     found = {value: np.flatnonzero(label == value) for value, drawn in enumerate(annotated, 1) if drawn}
     return {value: where[:: -(-len(where) // _VOXELS_KEPT)] for value, where in found.items() if len(where)}
+
+
+def relabelled(case: TrainingCase, shape: Shape) -> TrainingCase:
+    """The case with its label map in so many voxels."""
+    if case.label.shape == shape:
+        return case
+    grid = Grid.from_spacing(case.label.shape)
+    label = resample_labels(case.label, grid, grid.resized(shape))
+    return replace(case, label=label, voxels=voxels_by_label(label, case.annotated))
