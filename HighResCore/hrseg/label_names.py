@@ -68,13 +68,11 @@ def proposed_names(files: Sequence[Path]) -> Names:
     """Names for the values in a few of the label maps: those of Slicer's segments, else ``label 1`` and so on.
 
     Raises:
-        InputError: no label in these files, more values than labels would have, or a file that cannot be read.
+        InputError: no label in these files, more values than labels would have, a value that is one segment here and
+            another there, or a file that cannot be read.
     """
-    values: set[int] = set()
-    names: Names = {}
-    for file in few(files):
-        values.update(_values(file))
-        names |= _segment_names(file)
+    names = _common_names(files)
+    values = {value for file in few(files) for value in _values(file)}
     if not values:
         raise InputError(f'The label maps, such as "{files[0]}", hold nothing but 0; say by --labels what they hold.')
     if len(values - names.keys()) > _MOST:
@@ -99,6 +97,21 @@ def few(files: Sequence[Path]) -> list[Path]:
     """Some of the files, spread over all."""
     places = np.linspace(0, len(files) - 1, min(_FILES, len(files)))
     return [files[round(place)] for place in places]
+
+
+def _common_names(files: Sequence[Path]) -> Names:
+    """Names by value of the segments in all files."""
+    first: dict[int, tuple[str, Path]] = {}
+    for file in files:
+        for value, name in _segment_names(file).items():
+            known, where = first.setdefault(value, (name, file))
+            if known != name:
+                raise InputError(
+                    f'The value {value} is "{known}" in "{where}" but "{name}" in "{file}"; export the segments with '
+                    "the same values everywhere (in Slicer: with a color table of labels), or say by --labels what "
+                    "the values mean."
+                )
+    return {value: name for value, (name, _) in first.items()}
 
 
 def _values(file: Path) -> list[int]:

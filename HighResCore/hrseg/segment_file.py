@@ -33,7 +33,7 @@ def segment_file(job: Job, method: Method, run: Run) -> dict[str, Any]:
     job.check_method(method)
     with run.stage("reading"):
         image = read_image(job.image)
-        boxes = tuple(read_boxes(job.boxes, image.grid)) if job.boxes else ()
+        boxes = tuple(box for path in job.boxes for box in read_boxes(path, image.grid))
     run.count_memory_from_here()
     options = options_of(job, boxes)
     with run.stage("forecast"):

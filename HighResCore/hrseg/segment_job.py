@@ -47,7 +47,7 @@ class Job:
         output: label map or segmentation.
         report: JSON.
         probability: image; where there are several labels, their names go into the files' names.
-        boxes: file to read; what lies in its boxes is segmented.
+        boxes: files to read; what lies in their boxes is segmented.
         propose: with ``boxes``, segment what the model finds by itself, too.
         save_boxes: markups (JSON) around the objects that were segmented.
         instances: 16-bit image; n where an object belongs to the n-th of these boxes.
@@ -62,7 +62,7 @@ class Job:
     output: Path
     report: Path | None = None
     probability: Path | None = None
-    boxes: Path | None = None
+    boxes: tuple[Path, ...] = ()
     propose: bool = False
     save_boxes: Path | None = None
     instances: Path | None = None
@@ -76,7 +76,7 @@ class Job:
     @property
     def inputs(self) -> list[Path]:
         """All files that are read."""
-        return [path for path in (self.image, self.boxes) if path]
+        return [self.image, *self.boxes]
 
     @property
     def outputs(self) -> list[Path]:
@@ -115,8 +115,8 @@ class Job:
         """
         if not self.image.exists():
             raise InputError(f'There is no file "{self.image}"; check the path.')
-        if self.boxes:
-            read_json(self.boxes, "boxes file")
+        for path in self.boxes:
+            read_json(path, "boxes file")
         check_output_name(self.output)
         for image in filter(None, (self.probability, self.instances, self.super_resolved)):
             check_writable_suffix(image)

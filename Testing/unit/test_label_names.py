@@ -69,6 +69,15 @@ def test_slicers_segments_have_names(tmp_path):
     assert proposed_names([label_file(tmp_path / "a.seg.nrrd", 4)]) == {1: "liver", 4: "cyst"}
 
 
+def test_a_value_that_is_another_segment_elsewhere(tmp_path):
+    files = [label_file(tmp_path / f"{name}.seg.nrrd", 4) for name in "ab"]
+    files[1].write_bytes(files[1].read_bytes().replace(b"cyst", b"mole"))
+    with pytest.raises(
+        InputError, match=r'value 4 is "cyst" in ".*a\.seg\.nrrd" but "mole" in ".*b\.seg\.nrrd"; export'
+    ):
+        proposed_names(files)
+
+
 def test_values_without_a_name(tmp_path):
     files = [label_file(tmp_path / "a.nrrd", 1), label_file(tmp_path / "b.nrrd", 1, 255)]
     check_names({1: "liver", 2: "lesion", 255: "x"}, files)

@@ -137,21 +137,21 @@ def test_boxes_and_instances_are_written(tmp_path, by_hand, image):
 
 
 def test_drawn_boxes_count_alone_unless_the_model_may_propose(tmp_path, by_hand, image, boxes):
-    job = Job(image, tmp_path / "o.nii", boxes=boxes)
+    job = Job(image, tmp_path / "o.nii", boxes=(boxes,))
     names = [box["name"] for box in segment_file(job, by_hand, Run())["boxes"]]
     assert names == ["lesion"]
     assert np.allclose(by_hand.options.boxes[0].center, BOX.center)
     assert not by_hand.options.instances
     names = [box["name"] for box in segment_file(replace(job, propose=True), by_hand, Run())["boxes"]]
     assert names == ["lesion", "own"]
-    segment_file(replace(job, boxes=None), by_hand, Run())
+    segment_file(replace(job, boxes=()), by_hand, Run())
     assert by_hand.options.propose
 
 
 def test_boxes_in_the_report_can_be_read_again(tmp_path, by_hand, image):
     turned = RegionBox(BOX.center, BOX.size, grid("oblique").affine[:3, :3] / (0.3, 0.4, 5.0), "turned")
     write_boxes(tmp_path / "in.json", [turned])
-    content = segment_file(Job(image, tmp_path / "o.nii", boxes=tmp_path / "in.json"), by_hand, Run())
+    content = segment_file(Job(image, tmp_path / "o.nii", boxes=(tmp_path / "in.json",)), by_hand, Run())
     (tmp_path / "again.json").write_text(json.dumps(content["boxes"]))
     (again,) = read_boxes(tmp_path / "again.json", grid())
     assert np.allclose(again.axes, turned.axes, atol=1e-5)

@@ -50,7 +50,7 @@ def test_one_image_to_a_folder_that_exists(tmp_path):
     (boxes,) = files(tmp_path, "b.json")
     boxes.write_text("[]")
     made = tmp_path / "made" / "here"
-    job = Job(image, tmp_path, boxes=boxes, propose=True, save_boxes=made)
+    job = Job(image, tmp_path, boxes=(boxes,), propose=True, save_boxes=made)
     assert plan_job(job) == replace(job, output=tmp_path / "a.nii.gz", save_boxes=made / "a-boxes.mrk.json")
     assert made.is_dir()
     with pytest.raises(InputError, match=r'With several images ".*r.json" must be a folder; leave the ending away'):
@@ -78,7 +78,7 @@ def test_one_image_to_a_folder_that_exists(tmp_path):
 )
 def test_plans_that_cannot_work(tmp_path, image, output, options, message):
     files(tmp_path, "a.nii", "b.nii", "x/b.nii", "a.nii.gz")
-    options = {key: tmp_path / name for key, name in options.items()}
+    options = {key: (tmp_path / name,) if key == "boxes" else tmp_path / name for key, name in options.items()}
     with pytest.raises(InputError, match=message):
         plan_job(Job(tmp_path / image, tmp_path / output, **options))
 

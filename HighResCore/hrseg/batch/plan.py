@@ -37,7 +37,7 @@ def plan(
     """
     if wanted.boxes:
         raise InputError(
-            f'A boxes file belongs to one image; use "{wanted.boxes}" with its image alone, and segment the others '
+            f'A boxes file belongs to one image; use "{wanted.boxes[0]}" with its image alone, and segment the others '
             "without it."
         )
     if wanted.guidance_center:

@@ -58,7 +58,7 @@ def field(
         target,
         report=report,
         probability=save_probability,
-        boxes=region,
+        boxes=(region,) if region else (),
         spacing=spacing_of(spacing),
         like=like,
         level=level,

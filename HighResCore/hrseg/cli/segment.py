@@ -43,8 +43,10 @@ def segment(
         Path | None, typer.Option(help="Probability of each label, one file per label; a folder for several images.")
     ] = None,
     boxes: Annotated[
-        Path | None,
-        typer.Option(help="Markups (.mrk.json) or JSON list of boxes; only what lies in them is segmented."),
+        list[Path] | None,
+        typer.Option(
+            help="Markups (.mrk.json) or JSON list of boxes; only what lies in them is segmented; repeatable."
+        ),
     ] = None,
     propose: Annotated[
         bool, typer.Option("--propose", help="With --boxes: also segment what the model finds itself.")
@@ -112,7 +114,7 @@ def segment(
     job = Job(
         images[0],
         target,
-        boxes=boxes,
+        boxes=tuple(boxes or ()),
         propose=propose,
         spacing=spacing_of(spacing),
         report=report,

@@ -102,7 +102,7 @@ def read_field(job: FieldJob, method: Method, run: Run) -> dict[str, Any]:
             f'"{header.model}".'
         )
     # The box is where to look, and no prompt.
-    replace(job, boxes=None).check_method(method)
+    replace(job, boxes=()).check_method(method)
     options = options_of(job)
     with run.stage("reading"):
         grid = _grid(job, header, run)
@@ -125,9 +125,10 @@ def _grid(job: FieldJob, header: FieldHeader, run: Run) -> Grid:
     grid = grid.with_spacing(job.spacing) if job.spacing else grid
     if not job.boxes:
         return grid
-    boxes = read_boxes(job.boxes, source)
+    (path,) = job.boxes
+    boxes = read_boxes(path, source)
     if len(boxes) > 1:
-        raise InputError(f'There are {len(boxes)} boxes in "{job.boxes}", but one region can be looked at; keep one.')
+        raise InputError(f'There are {len(boxes)} boxes in "{path}", but one region can be looked at; keep one.')
     inner, clipped = boxes[0].voxels(grid)
     if clipped:
         run.notice(clipped)

@@ -92,7 +92,6 @@ def test_files_that_no_batch_made_are_not_replaced(tmp_path, method, cases):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"boxes": "b.json"}, 'A boxes file belongs to one image; use ".*b.json" with'),
         ({"output": "o.nii.gz"}, 'With several images ".*o.nii.gz" must be a folder'),
         ({"report": "r.json"}, 'With several images ".*r.json" must be a folder'),
         ({"instances": "i"}, "takes no boxes; use a crop cascade model"),
@@ -102,6 +101,11 @@ def test_what_a_batch_cannot_do(tmp_path, method, cases, options, message):
     job = Job(Path(), **{"output": tmp_path / "out", **{name: tmp_path / value for name, value in options.items()}})
     with pytest.raises(InputError, match=message):
         plan(cases, job, method, "123")
+
+
+def test_a_boxes_file_is_no_matter_of_a_batch(tmp_path, method, cases):
+    with pytest.raises(InputError, match=r'A boxes file belongs to one image; use "b\.json" with'):
+        plan(cases, Job(Path(), output=tmp_path / "out", boxes=(Path("b.json"), Path("c.json"))), method, "123")
 
 
 def test_a_guidance_center_is_no_matter_of_a_batch(tmp_path, method, cases):

@@ -96,6 +96,16 @@ def test_boxes_drawn_by_hand(hrseg, tmp_path, cascade):
     assert 0 < labels.array.sum() == labels.array[0, 10:20, 14:26].sum()
 
 
+def test_boxes_of_several_files(hrseg, tmp_path, cascade):
+    image, model, _ = cascade
+    for name, start in (("a", 4), ("b", 40)):
+        entry = {"name": name, "start": [start, 10, 0], "stop": [start + 12, 20, 1]}
+        (tmp_path / f"{name}.json").write_text(json.dumps([entry]))
+    options = ["--boxes", tmp_path / "a.json", "--boxes", tmp_path / "b.json", "--report", tmp_path / "r.json"]
+    assert hrseg("segment", image, "--model", model, "-o", tmp_path / "o.nrrd", *options).code == 0
+    assert [entry["name"] for entry in json.loads((tmp_path / "r.json").read_text())["boxes"]] == ["a", "b"]
+
+
 def test_the_coarse_network_runs_only_where_it_may_propose(hrseg, tmp_path, cascade):
     image, model, _ = cascade
     (tmp_path / "in.json").write_text('[{"name": "mine", "start": [40, 30, 0], "stop": [46, 38, 1]}]')
