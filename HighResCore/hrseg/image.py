@@ -97,7 +97,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
             folder without exactly one evenly spaced DICOM series.
     """
     path = Path(path)
-    return image_from_itk(read_itk(path), name=file_stem(path))
+    return image_from_itk(read_itk(path), file_stem(path), alpha=is_picture(path))
 
 
 def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
@@ -118,8 +118,10 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMap:
     return LabelMap(values, image.grid)
 
 
-def image_from_itk(itk: sitk.Image, name: str = "") -> Image:
-    """An :class:`Image` from a SimpleITK image of two or three dimensions; an alpha channel is dropped.
+def image_from_itk(itk: sitk.Image, name: str = "", *, alpha: bool = False) -> Image:
+    """An :class:`Image` from a SimpleITK image of two or three dimensions.
+
+    ``alpha``: the last one of two or four channels is how opaque a pixel is, and dropped.
 
     Raises:
         InputError: neither grey nor colour, or a geometry that is not invertible.
@@ -129,7 +131,7 @@ def image_from_itk(itk: sitk.Image, name: str = "") -> Image:
     array = np.moveaxis(array, -1, 0) if components > 1 else array[None]
     if itk.GetDimension() == 2:
         array = array[:, None]
-    if components in (2, 4):
+    if alpha and components in (2, 4):
         array = array[:-1]
     if array.shape[0] not in (1, 3):
         raise InputError(f'The image "{name}" has {components} channels; gray (1) and color (3) images can be used.')

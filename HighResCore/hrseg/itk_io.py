@@ -22,6 +22,8 @@ _NIFTI_HEADER = 352
 #: Their codes of floating-point numbers, as numpy has them.
 _NIFTI_FLOATS = {"16": "f4", "64": "f8"}
 _CHUNK = 2**24
+#: Degrees between the stack of a DICOM series and the normal of its slices; files round both.
+_MOST_TILT = 0.5
 
 
 def read_itk(path: Path) -> sitk.Image:
@@ -106,16 +108,25 @@ def _read_dicom(folder: Path) -> sitk.Image:
     reader.SetFileNames(names)
     reader.MetaDataDictionaryArrayUpdateOn()
     itk = reader.Execute()
-    _check_even_slices(reader, len(names), folder)
+    _check_slices(reader, len(names), folder)
     return _narrowed(itk)
 
 
-def _check_even_slices(reader: sitk.ImageSeriesReader, count: int, folder: Path) -> None:
-    """ITK takes the mean distance whatever the distances are, which puts every slice beside a gap out of place."""
-    position = "0020|0032"
-    if count < 3 or not all(reader.HasMetaDataKey(n, position) for n in range(count)):
+def _check_slices(reader: sitk.ImageSeriesReader, count: int, folder: Path) -> None:
+    """ITK stacks slices at their mean distance and at right angles, wherever they are."""
+    position, orientation = "0020|0032", "0020|0037"
+    if count < 2 or not all(reader.HasMetaDataKey(n, position) for n in range(count)):
         return
     points = np.array([reader.GetMetaData(n, position).split("\\") for n in range(count)], dtype=float)
+    if reader.HasMetaDataKey(0, orientation):
+        rows, columns = np.array(reader.GetMetaData(0, orientation).split("\\"), dtype=float).reshape(2, 3)
+        way = points[-1] - points[0]
+        along = abs(way @ np.cross(rows, columns)) / max(float(np.linalg.norm(way)), 1e-9)
+        if (tilt := np.degrees(np.arccos(min(along, 1)))) > _MOST_TILT:
+            raise InputError(
+                f'The slices of the DICOM series in "{folder}" are tilted by {tilt:.3g} degrees against their stack '
+                "(gantry tilt); load the series in 3D Slicer, which straightens it, and save it as NRRD."
+            )
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     if np.ptp(steps) > 0.05 * steps.mean():
         raise InputError(

@@ -102,10 +102,14 @@ def check(image: Image, header: Header) -> Image:
             f'({", ".join(header.channels)}), but "{image.name}" has {image.channels}; choose another image or model.'
         )
     image.check_finite()
-    if image.array.min() == image.array.max():
+    low, high = image.array.min(), image.array.max()
+    if image.array.dtype.kind == "f" and max(-low, high) > np.finfo(np.float32).max:
         raise InputError(
-            f'The image "{image.name}" is constant (every voxel is {image.array.flat[0]}); choose another image.'
+            f'The image "{image.name}" has values from {low:g} to {high:g}, more than networks can compute with; '
+            "replace those that only fill up, for example by the value of the background."
         )
+    if low == high:
+        raise InputError(f'The image "{image.name}" is constant (every voxel is {low}); choose another image.')
     return replace(image, array=np.broadcast_to(image.array, (wanted, *image.grid.shape)))
 
 
@@ -173,7 +177,8 @@ def _percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[
     The extremes where they are the same; a distance of 1 where all values are.
     """
     flat = values.ravel()
-    start, end = np.percentile(flat[:: -(-flat.size // _SAMPLE)], [low, high]).tolist()
+    # An odd stride: one that divides the length of the rows would take the same columns of each.
+    start, end = np.percentile(flat[:: -(-flat.size // _SAMPLE) | 1], [low, high]).tolist()
     if start == end:
         start, end = float(values.min()), float(values.max())
     return start, end if end > start else start + 1

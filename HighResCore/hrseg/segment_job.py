@@ -21,7 +21,7 @@ from hrseg.image import (
 from hrseg.json_file import read_json
 from hrseg.labels import Label
 from hrseg.pictures import is_picture
-from hrseg.segmentation_file import check_output_name
+from hrseg.segmentation_file import SEGMENTATION_SUFFIX, check_output_name, check_segment_names
 
 if TYPE_CHECKING:
     from hrseg.methods import Method
@@ -130,6 +130,8 @@ class Job:
     def check_method(self, method: Method) -> None:
         """Raises InputError when something is wanted of a method that knows no such thing, or that no picture holds."""
         self._check_pictures(method)
+        if SEGMENTATION_SUFFIX in (self.ending, self.output.name[-len(SEGMENTATION_SUFFIX) :].lower()):
+            check_segment_names(method.model.header.labels)
         if (self.spacing or self.save_field) and not method.any_spacing:
             raise InputError(
                 f'The method "{method.name}" of the model "{method.model.header.name}" makes label maps on the '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,17 @@ def write_label_map(path: str | os.PathLike[str], label_map: LabelMap, labels: S
 
 
 def check_output_name(path: Path) -> None:
-    """Raises InputError unless the name's ending is one that :func:`write_label_map` can write."""
+    """Whether :func:`write_label_map` can write a file, by the ending of its name.
+
+    Raises:
+        InputError: it is none of those that can be written.
+        OutputError: slicerio is not installed, which writes ``.seg.nrrd``.
+    """
     if not path.name.lower().endswith((SEGMENTATION_SUFFIX, *WRITABLE_SUFFIXES)):
         allowed = ", ".join((SEGMENTATION_SUFFIX, *WRITABLE_SUFFIXES))
         raise InputError(f'Cannot write "{path.name}": the name must end in one of {allowed}.')
+    if path.name.lower().endswith(SEGMENTATION_SUFFIX) and find_spec("slicerio") is None:
+        raise OutputError(f'Cannot write "{path}" without the library slicerio; install it by pip install slicerio.')
 
 
 def write_segmentation(path: Path, label_map: LabelMap, labels: Sequence[Label]) -> None:
@@ -53,16 +61,12 @@ def write_segmentation(path: Path, label_map: LabelMap, labels: Sequence[Label])
     Raises:
         InputError: a voxel value that no label has, two labels of one value, a name that is not ASCII, or a sheared
             grid.
-        OutputError: the file could not be written, or slicerio is not installed.
+        OutputError: the file could not be written.
     """
-    try:
-        import slicerio
-    except ImportError as error:
-        raise OutputError(
-            f'Cannot write "{path}" without the library slicerio; install it by pip install slicerio.'
-        ) from error
+    import slicerio
+
     _check_values(label_map, labels)
-    _check_names(labels)
+    check_segment_names(labels)
     segmentation = {
         "voxels": _compact(label_map.array, labels).transpose(2, 1, 0),
         "ijkToLPS": lps_affine(label_map.grid),
@@ -104,8 +108,8 @@ def _check_values(label_map: LabelMap, labels: Sequence[Label]) -> None:
         raise InputError(f"The label map holds values that no label describes ({shown}); describe or remove them.")
 
 
-def _check_names(labels: Sequence[Label]) -> None:
-    """slicerio writes ASCII headers, one line per field."""
+def check_segment_names(labels: Sequence[Label]) -> None:
+    """Raises InputError for names that slicerio cannot write: its headers are ASCII, one line per field."""
     for label in labels:
         if not (label.name.isascii() and label.name.isprintable()):
             raise InputError(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from hrseg.errors import InputError
 from hrseg.geometry import Grid
+from hrseg.pictures import is_picture
 
 #: How far apart, in voxels, image and label map may lie: programs round the geometry that they write.
 _TOLERANCE = 0.05
-#: Pictures hold no place in space, only a resolution for printing, which masks drawn on them often lose.
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def truth_grid(label: Path, image: Grid, truth: Grid, *, sized: bool) -> Grid:
@@ -25,7 +24,8 @@ def truth_grid(label: Path, image: Grid, truth: Grid, *, sized: bool) -> Grid:
         InputError: somewhere else.
     """
     finer = all(n >= m for n, m in zip(truth.shape, image.shape, strict=True))
-    if label.name.lower().endswith(_PICTURES):
+    # Pictures hold no place in space, only a resolution for printing, which masks drawn on them often lose.
+    if is_picture(label):
         if truth.shape == image.shape:
             return image
         if sized and truth.shape[0] == image.shape[0] == 1:

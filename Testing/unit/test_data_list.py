@@ -227,9 +227,10 @@ def test_a_mask_may_be_a_jpeg_in_color(tmp_path):
 
 def test_a_picture_has_no_place_that_its_mask_must_share(tmp_path):
     mask = np.array([[0, 255], [0, 0]], dtype=np.uint8)
-    case, value_map = mask_case(tmp_path, write_mask(tmp_path, mask, spacing=0.25), 127)
-    image, truth = read_case(case, value_map)
-    assert truth.grid is image.grid
+    for name in ("m.tif", "m.png"):
+        case, value_map = mask_case(tmp_path, write_mask(tmp_path, mask, name, spacing=0.25), 127)
+        image, truth = read_case(case, value_map)
+        assert truth.grid is image.grid
     write_picture(tmp_path / "m.png", mask[:1])
     with pytest.raises(InputError, match=r"its label map \(2x1x1 voxels .* does not lie on .*\(2x2x1 voxels"):
         read_case(case, value_map)

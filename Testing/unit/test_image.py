@@ -108,6 +108,14 @@ def test_alpha_is_dropped(suffix: str, colours: int, tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / f"a{suffix}").array[:, 0], np.moveaxis(array, -1, 0)[:colours])
 
 
+@pytest.mark.parametrize("components", [2, 4])
+def test_no_channel_of_a_volume_is_taken_for_alpha(components: int, tmp_path: Path) -> None:
+    itk = sitk.GetImageFromArray(numbers(np.int16, (2, 3, 4, components)), isVector=True)
+    sitk.WriteImage(itk, str(tmp_path / "a.mha"))
+    with pytest.raises(InputError, match=f'"a" has {components} channels; gray'):
+        read_image(tmp_path / "a.mha")
+
+
 def test_grey_png_with_alpha_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     sitk.WriteImage(sitk.GetImageFromArray(numbers(np.uint8, (3, 4, 2)), isVector=True), str(path))

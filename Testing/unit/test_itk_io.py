@@ -57,8 +57,15 @@ def test_nan_in_nifti_does_not_become_zero(suffix: str, kind: type, tmp_path: Pa
 # ---- DICOM ----
 
 
-def write_series(folder: Path, array: NDArray, where: Grid, order: Sequence[int], uid: str = "1.2.3.4") -> None:
-    """One file per slice, named in the given order."""
+def write_series(
+    folder: Path,
+    array: NDArray,
+    where: Grid,
+    order: Sequence[int],
+    uid: str = "1.2.3.4",
+    places: Grid | None = None,
+) -> None:
+    """One file per slice, named in the given order; ``places``: where slices lie, if elsewhere."""
     folder.mkdir(exist_ok=True)
     directions = np.reshape(image_to_itk(array, where).GetDirection(), (3, 3))
     writer = sitk.ImageFileWriter()
@@ -66,7 +73,7 @@ def write_series(folder: Path, array: NDArray, where: Grid, order: Sequence[int]
     for n, k in enumerate(order):
         slice_ = sitk.GetImageFromArray(array[k : k + 1])
         slice_.SetSpacing(where.spacing[::-1])
-        position = where.to_world((k, 0, 0)) * (-1, -1, 1)
+        position = (places or where).to_world((k, 0, 0)) * (-1, -1, 1)
         tags = {
             "0008|0060": "CT",
             "0008|0018": f"{uid}.{k + 1}",
@@ -126,6 +133,20 @@ def test_folder_with_two_series(tmp_path: Path) -> None:
 def test_series_with_a_missing_slice(tmp_path: Path) -> None:
     write_series(tmp_path, hounsfield(), grid(shape=(4, 5, 6)), (0, 1, 3))
     with pytest.raises(InputError, match=r"unevenly spaced \(5 to 10 mm\)") as error:
+        read_image(tmp_path)
+    one_line(error, tmp_path)
+
+
+def test_series_with_gantry_tilt(tmp_path: Path) -> None:
+    where = grid(shape=(4, 5, 6))
+    sheared = where.affine.copy()
+    # The table moves straight on, while the slices lean by 20 degrees.
+    thickness = np.linalg.norm(sheared[:3, 2])
+    sheared[:3, 2] += np.tan(np.deg2rad(20)) * thickness * sheared[:3, 1] / np.linalg.norm(sheared[:3, 1])
+    write_series(tmp_path, hounsfield(), where, range(4), places=Grid(where.shape, sheared))
+    with pytest.raises(
+        InputError, match=r"are tilted by 20 degrees against their stack \(gantry tilt\); load"
+    ) as error:
         read_image(tmp_path)
     one_line(error, tmp_path)
 

@@ -193,6 +193,13 @@ def test_constant_image(dimension: int) -> None:
         prepare(image, header(dimension=dimension))
 
 
+def test_values_beyond_single_precision() -> None:
+    array = np.zeros((1, 2, 2, 2))
+    array[0, 0, 0, 0] = -1e200
+    with pytest.raises(InputError, match=r'"x" has values from -1e\+200 to 0, more than networks can compute with'):
+        prepare(Image(array, Grid.from_spacing((2, 2, 2)), "x"), header())
+
+
 def test_nan() -> None:
     array = np.arange(24.0).reshape(1, 2, 3, 4)
     array[0, 0, 0, 0] = np.nan
@@ -237,6 +244,13 @@ def test_zscore_by_hand() -> None:
 def test_percentile_by_hand() -> None:
     kind = Intensity(kind="percentile", low=25, high=75)
     assert normalized(kind, [0, 1, 2, 3, 4], [0, 10, 20, 30, 40]) == [[0, 0, 0.5, 1, 1]] * 2
+
+
+def test_percentiles_of_large_images_are_those_of_all_columns() -> None:
+    # A sample at an even stride would hold the first of these columns alone.
+    array = np.broadcast_to(np.arange(4, dtype=np.float32), (1, 2**21, 1, 4)).copy()
+    normalize(array, Intensity(kind="percentile", low=0, high=100))
+    np.testing.assert_allclose(array[0, 0, 0], [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 1000.1, -3e4])

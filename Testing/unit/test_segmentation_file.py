@@ -117,7 +117,7 @@ def test_sheared_grid_is_refused(tmp_path: Path) -> None:
 def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "slicerio", None)
     with pytest.raises(OutputError, match="pip install slicerio"):
-        write_segmentation(tmp_path / "a.seg.nrrd", label_map(), LABELS)
+        write_label_map(tmp_path / "a.seg.nrrd", label_map(), LABELS)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

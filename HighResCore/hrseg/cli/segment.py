@@ -142,11 +142,13 @@ def _segment_one(job: Job, model: Path, device: str, budget: int | None) -> None
         from hrseg.model_file import load_model
         from hrseg.runtime import Run, choose_device
         from hrseg.segment_file import segment_file
-        from hrseg.segment_job import plan_job
+        from hrseg.segment_job import check_distinct, plan_job
 
         job = plan_job(job)
         chosen = choose_device(device)
         method = method_of(load_model(model))
+        # Only the model knows what the files of single labels are called.
+        check_distinct([job], method.model.header.labels)
     with progress_bar() as progress:
         content = segment_file(job, method, Run(chosen, budget, progress))
     show_result(content, job.output)

@@ -90,11 +90,20 @@ def _space(settings: Augmentation, header: Header, patch: Sequence[int] | None) 
 
 
 def _angles(settings: Augmentation, header: Header) -> list[float]:
-    """Largest angles in radians: one in 2D, one per axis in 3D."""
+    """Largest angles in radians: one in 2D, one per axis in 3D.
+
+    They are turned in voxels: where these are longer along one axis of a plane, the angle is smaller by as much, so
+    that nothing is tilted further in space.
+    """
     wanted = 1 if header.dimension == 2 else 3
     if len(settings.rotation) not in (1, wanted):
         raise InputError(f"The rotation {settings.rotation} must be one angle{' or three' if wanted == 3 else ''}.")
-    return np.deg2rad(np.broadcast_to(settings.rotation, wanted)).tolist()
+    spacing = header.preprocessing.spacing
+    if spacing is None:
+        return np.deg2rad(np.broadcast_to(settings.rotation, wanted)).tolist()
+    planes = [(1, 2)] if wanted == 1 else [(1, 2), (0, 2), (0, 1)]
+    longer = [max(spacing[a], spacing[b]) / min(spacing[a], spacing[b]) for a, b in planes]
+    return (np.deg2rad(np.broadcast_to(settings.rotation, wanted)) / longer).tolist()
 
 
 def _axis(direction: str, header: Header) -> int:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,28 @@ def test_an_image_is_not_overwritten(hrseg, tmp_path, model, image):
     before = image.read_bytes()
     assert "is one of the inputs" in hrseg("segment", image, "--model", model, "-o", tmp_path).error
     assert image.read_bytes() == before
+
+
+def test_files_of_single_labels_overwrite_neither_image_nor_result(hrseg, tmp_path, model, image):
+    scan = image.rename(tmp_path / "p-ball.nii.gz")
+    before = scan.read_bytes()
+    probability = ["--save-probability", tmp_path / "p.nii.gz"]
+    done = hrseg("segment", scan, "--model", model, "-o", tmp_path / "o.nii.gz", *probability)
+    assert (done.code, done.error.split('"')[2]) == (
+        2,
+        " is one of the inputs; choose another name or folder for the result.",
+    )
+    assert scan.read_bytes() == before
+    done = hrseg("segment", scan, "--model", model, "-o", tmp_path / "p-cube.nii.gz", *probability)
+    assert 'p-cube.nii.gz" would be written more than once' in done.error
+
+
+def test_label_names_that_a_segmentation_cannot_hold(hrseg, tmp_path, image):
+    path = write_model(tmp_path / "m.safetensors", labels=[*LABEL[:-1], replace(LABEL[-1], name="Würfel")])
+    done = hrseg("segment", image, "--model", path, "-o", tmp_path / "o.seg.nrrd", "--report", tmp_path / "r.json")
+    assert done.code == 2
+    assert "The name 'Würfel' of label" in done.error
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_too_little_memory(hrseg, tmp_path, model, image):

@@ -124,6 +124,25 @@ def test_image_and_labels_move_together():
         assert ((image[0] > 1.5) == (labels == 3)).float().mean() > 0.97
 
 
+@pytest.mark.parametrize("rotation", [[15, 0, 0], [0, 15, 0], [0, 0, 15]])
+def test_nothing_is_tilted_further_in_space_where_slices_are_thick(rotation):
+    spacing, head = (5.0, 1.0, 1.0), header()
+    thick = head.preprocessing.model_copy(update={"spacing": spacing})
+    change = Augment(
+        Augmentation(rotation=rotation, scale=0, probability=0),
+        head.model_copy(update={"preprocessing": thick}),
+        (9, 9, 9),
+    )
+    # An image whose values are places in mm says where each of the result's voxels comes from.
+    places = torch.stack(torch.meshgrid(*[torch.arange(21) * mm for mm in spacing], indexing="ij")).float()
+    for seed in range(5):
+        came, _, _ = change(places, torch.zeros(21, 21, 21, dtype=torch.uint8), ALL, np.random.RandomState(seed))
+        for axis, mm in enumerate(spacing):
+            step = (came.select(axis + 1, 5) - came.select(axis + 1, 4))[:, 4, 4] / mm
+            tilt = torch.rad2deg(torch.atan2(step[[n for n in range(3) if n != axis]].norm(), step[axis]))
+            assert tilt <= 15.1
+
+
 def test_no_change_is_the_middle_of_the_patch():
     label = torch.arange(12**3).reshape(12, 12, 12) % 4
     image, labels, _ = augment()(label[None].float(), label, ALL, np.random.RandomState(0))
