@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,11 @@ _DEFAULTS = {_M_TRIM_THRESHOLD: 2**17, _M_TOP_PAD: 2**17, _M_MMAP_MAX: 65536}
 _STATUS = Path("/proc/self/status")
 _MEMINFO = Path("/proc/meminfo")
 _CLEAR = Path("/proc/self/clear_refs")
+_CGROUPS = Path("/proc/self/cgroup")
 _CGROUP = Path("/sys/fs/cgroup")
+#: Where control groups of version 2 and 1 tell their limit and use, and the counter of files that can be dropped.
+_VERSION_2 = "memory.max", "memory.current", "inactive_file"
+_VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 
 
 def return_freed_memory() -> None:
@@ -188,11 +192,34 @@ def _main_memory_available() -> int:
 
 
 def _cgroup_headroom() -> int:
-    """What a container's limit leaves, where there is one; cached files can be dropped."""
+    """What the tightest limit leaves of the control groups that this process is in, such as a container."""
+    return min((_left(folder, *names) for folder, names in _control_groups()), default=sys.maxsize)
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Folders of the groups that may limit memory, from its own upward, and the names in them."""
     try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        counters = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-        return limit - used + int(counters["inactive_file"])
+        lines = _CGROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mount, names = _CGROUP, _VERSION_2
+        elif "memory" in controllers.split(","):
+            mount, names = _CGROUP / "memory", _VERSION_1
+        else:
+            continue
+        # In a container it may be the host's path, of which only the mount itself is there.
+        own = mount / path.lstrip("/")
+        yield from ((folder, names) for folder in (own, *own.parents) if folder.is_relative_to(mount))
+
+
+def _left(folder: Path, limit: str, used: str, cached: str) -> int:
+    """What a group's limit leaves; cached files can be dropped. Without a limit it is immense."""
+    try:
+        free = int((folder / limit).read_text()) - int((folder / used).read_text())
+        counters = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return free + int(counters[cached])
     except (OSError, ValueError, KeyError):
         return sys.maxsize

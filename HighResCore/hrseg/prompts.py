@@ -24,6 +24,8 @@ from hrseg.json_file import read_json
 
 #: Millimetres, or voxels, that no box reaches; so that arithmetic with those that do reach them cannot overflow.
 _FAR = 1e9
+#: Voxels whose coordinates are in memory at a time.
+_AT_ONCE = 2**16
 #: Turns LPS vectors into RAS ones, and back.
 _FLIP = LPS_TO_RAS[:3, :3]
 _SCHEMA = (
@@ -91,13 +93,20 @@ class RegionBox:
 
     def inside(self, grid: Grid, box: Box) -> NDArray[np.bool_]:
         """Which voxel centres of ``box`` lie in it, (K, J, I)."""
-        index = np.stack(
-            np.meshgrid(*(np.arange(a, b) for a, b in zip(box.start, box.stop, strict=True)), indexing="ij"), -1
-        )
-        own = (grid.to_world(index) - self.center) @ self.axes
+        steps = self.axes.T @ grid.affine[:3, 2::-1]
+        # A voxel's own coordinates (3) are sums of one part for its k, one for its j and one for its i.
+        k, j, i = (step[:, None] * np.arange(n) for step, n in zip(steps.T, box.shape, strict=True))
+        k += ((grid.to_world(box.start) - self.center) @ self.axes)[:, None]
         # Half a voxel of tolerance keeps the partly covered voxels of a box along the grid's axes.
-        reach = np.abs(self.axes.T @ grid.affine[:3, :3]).max(axis=1) / 2
-        return (np.abs(own) <= self.size / 2 + reach - 1e-3).all(axis=-1)
+        most = (self.size / 2 + np.abs(steps).max(axis=1) / 2 - 1e-3)[:, None, None]
+        inside = np.empty(box.shape, dtype=bool)
+        # Not all at once: the coordinates take many times as much memory as what is kept.
+        rows = max(1, _AT_ONCE // max(1, box.shape[2]))
+        for n, start in itertools.product(range(box.shape[0]), range(0, box.shape[1], rows)):
+            part = slice(start, start + rows)
+            own = k[:, n, None, None] + j[:, part, None] + i[:, None]
+            inside[n, part] = (np.abs(own) <= most).all(axis=0)
+        return inside
 
     def voxels(self, grid: Grid) -> tuple[Box, str | None]:
         """Its voxels inside the grid, and a notice where it was clipped.

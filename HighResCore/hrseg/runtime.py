@@ -36,8 +36,11 @@ class Run:
         memory_budget: bytes that the job may use beyond the image itself; None: what is available.
         progress: called as (stage, done, total).
         cancel: set it from another thread to stop the job at its next step.
+        memory_limit: bytes of main memory that the whole process may hold, the image and all else included; None: no
+            such limit.
         seconds: per stage.
-        peak_memory: bytes of the device's memory above the start of the job, at the highest point of each stage.
+        peak_memory: bytes above the start of the job, at the highest point of each stage, in the memory of the device
+            where the network runs: the CPU's after a fall-back to it.
         notices: what the user should know, such as a fall-back to smaller chunks.
     """
 
@@ -45,17 +48,24 @@ class Run:
     memory_budget: int | None = None
     progress: Progress = no_progress
     cancel: threading.Event = field(default_factory=threading.Event)
+    memory_limit: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory: dict[str, int] = field(default_factory=dict)
+    peak_memory: dict[str, int] = field(init=False)
     notices: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._peaks: dict[torch.device, dict[str, int]] = {device: {} for device in (self.device, CPU)}
+        self.runs_on(self.device)
         self.count_memory_from_here()
+
+    def runs_on(self, device: torch.device) -> None:
+        """Says where the network runs from here on, on the job's device or the CPU: that memory is reported."""
+        self.peak_memory = self._peaks[device]
 
     def count_memory_from_here(self) -> None:
         """What is in use now, such as the image itself, does not count as the job's."""
         memory.return_freed_memory()
-        self._memory = memory.PeakMemory(self.device)
+        self._memory = {device: memory.PeakMemory(device) for device in self._peaks}
 
     @contextmanager
     def stage(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
@@ -75,7 +85,8 @@ class Run:
 
         self.check_cancelled()
         self.progress(name, 0, total)
-        self._memory.restart()
+        for counter in self._memory.values():
+            counter.restart()
         began = time.perf_counter()
         try:
             yield advance
@@ -87,7 +98,8 @@ class Run:
             raise
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-            self.peak_memory[name] = max(self.peak_memory.get(name, 0), self._memory.bytes())
+            for device, peaks in self._peaks.items():
+                peaks[name] = max(peaks.get(name, 0), self._memory[device].bytes())
         if done < total:
             advance(total - done)
 
@@ -98,8 +110,10 @@ class Run:
 
     def budget_on(self, device: torch.device, held: int = 0) -> int:
         """Bytes that the job may still use on a device, where it holds some already."""
-        free = memory.available(device)
-        return free if self.memory_budget is None else min(free, self.memory_budget - held)
+        room = memory.available(device)
+        if self.memory_limit is not None and device.type != "cuda":
+            room = min(room, self.memory_limit - memory.resident())
+        return room if self.memory_budget is None else min(room, self.memory_budget - held)
 
     def notice(self, text: str) -> None:
         """Records something that the user should know."""
@@ -156,6 +170,7 @@ def with_fallback(
             elif chunk != chunks[0]:
                 run.notice(f"The memory of {device} does not suffice for large chunks; using smaller ones.")
             tried = True
+            run.runs_on(device)
             try:
                 return work(device, chunk)
             except (OutOfMemory, MemoryError, RuntimeError) as error:

@@ -105,20 +105,72 @@ def test_available() -> None:
     assert 0 < available(CPU) < 2**50
 
 
-def cgroup(folder: Path, limit: str, used: int, cached: int) -> None:
+#: What version 1 has for no limit.
+NO_LIMIT = str(2**63 - 4096)
+
+
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where control groups are; :func:`within` says in which ones this process is."""
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "mount")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_main_memory_available", lambda: GIB)
+    return tmp_path / "mount"
+
+
+def within(mount: Path, *lines: str) -> None:
+    (mount.parent / "groups").write_text("\n".join(lines) + "\n")
+
+
+def version_2(folder: Path, limit: str, used: int, cached: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "memory.max").write_text(f"{limit}\n")
     (folder / "memory.current").write_text(f"{used}\n")
     (folder / "memory.stat").write_text(f"anon 5\ninactive_file {cached}\n")
 
 
-def test_limit_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    unlimited = available(CPU)
-    assert unlimited > 10 * MIB
-    cgroup(tmp_path, str(10 * MIB), 8 * MIB, 3 * MIB)
+def version_1(folder: Path, limit: str, used: int, cached: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.limit_in_bytes").write_text(f"{limit}\n")
+    (folder / "memory.usage_in_bytes").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"inactive_file 1\ntotal_inactive_file {cached}\n")
+
+
+def test_limit_of_a_container(mount: Path) -> None:
+    assert available(CPU) == GIB
+    within(mount, "0::/")
+    version_2(mount, str(10 * MIB), 8 * MIB, 3 * MIB)
     assert available(CPU) == 5 * MIB
-    cgroup(tmp_path, "max", 8 * MIB, 3 * MIB)
-    assert available(CPU) == pytest.approx(unlimited, rel=0.2)
+    version_2(mount, "max", 8 * MIB, 3 * MIB)
+    assert available(CPU) == GIB
+
+
+def test_the_tightest_of_nested_groups_counts(mount: Path) -> None:
+    within(mount, "1:name=systemd:/", "0::/user.slice/job.scope")
+    version_2(mount / "user.slice" / "job.scope", str(20 * MIB), 8 * MIB, 0)
+    assert available(CPU) == 12 * MIB
+    version_2(mount / "user.slice", str(30 * MIB), 26 * MIB, 3 * MIB)
+    assert available(CPU) == 7 * MIB
+    version_2(mount / "user.slice", "max", 26 * MIB, 3 * MIB)
+    assert available(CPU) == 12 * MIB
+
+
+def test_limits_of_version_1(mount: Path) -> None:
+    within(mount, "5:cpuset:/job", "4:cpu,memory:/slurm/job", "0::/job")
+    # What lies above the mount is of no group.
+    version_1(mount, "1", 0, 0)
+    version_1(mount / "memory", NO_LIMIT, 900 * MIB, 0)
+    assert available(CPU) == GIB
+    version_1(mount / "memory" / "slurm" / "job", str(20 * MIB), 8 * MIB, 3 * MIB)
+    assert available(CPU) == 15 * MIB
+    version_1(mount / "memory" / "slurm", str(14 * MIB), 8 * MIB, 3 * MIB)
+    assert available(CPU) == 9 * MIB
+
+
+def test_groups_that_a_container_sees_only_the_end_of(mount: Path) -> None:
+    within(mount, "4:memory:/docker/1234", "0::/../../other")
+    version_1(mount / "memory", str(20 * MIB), 8 * MIB, 3 * MIB)
+    assert available(CPU) == 15 * MIB
 
 
 def test_room() -> None:

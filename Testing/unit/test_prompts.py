@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hrseg import prompts
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid
 from hrseg.prompts import RegionBox, read_boxes, write_boxes
@@ -39,6 +41,42 @@ def test_a_rotated_box_is_smaller_than_its_hull() -> None:
     assert 0.5 < inside.mean() < 0.75
     assert inside[2, 7, 7]
     assert not inside[2, 0, 0]
+
+
+def turned(box: Box, grid: Grid, angles: tuple[float, float]) -> RegionBox:
+    """A box around ``box``, turned in its first plane, then in its last one."""
+    first, last = (np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in angles)
+    one, two = np.eye(3), np.eye(3)
+    one[:2, :2], two[1:, 1:] = first, last
+    straight = RegionBox.of_voxels(box, grid)
+    return RegionBox(straight.center, straight.size, straight.axes @ one @ two)
+
+
+@pytest.mark.parametrize("grid", [GRID, OBLIQUE])
+@pytest.mark.parametrize("angles", [(0.0, 0.0), (0.5, 0.0), (0.4, -0.3)])
+@pytest.mark.parametrize("at_once", [1, 30, 2**16])
+def test_each_voxel_is_judged_by_its_place(
+    monkeypatch: pytest.MonkeyPatch, grid: Grid, angles: tuple[float, float], at_once: int
+) -> None:
+    monkeypatch.setattr(prompts, "_AT_ONCE", at_once)
+    region, box = turned(Box((2, 3, 4), (7, 9, 12)), grid, angles), Box((-1, 0, 1), (9, 14, 15))
+    index = np.moveaxis(np.indices(box.shape), 0, -1) + box.start
+    own = (grid.to_world(index) - region.center) @ region.axes
+    reach = np.abs(region.axes.T @ grid.affine[:3, :3]).max(axis=1) / 2
+    expected = (np.abs(own) <= region.size / 2 + reach - 1e-3).all(axis=-1)
+    assert 100 < expected.sum() < 0.6 * expected.size
+    np.testing.assert_array_equal(region.inside(grid, box), expected)
+
+
+@pytest.mark.parametrize("shape", [(16, 512, 512), (1, 2048, 2048)])
+def test_voxels_of_a_large_box_need_little_memory(shape: tuple[int, int, int]) -> None:
+    grid, box = Grid.from_spacing(shape), Box.whole(shape)
+    region = RegionBox.of_voxels(box, grid)
+    tracemalloc.start()
+    assert region.inside(grid, box).all()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * grid.size
 
 
 def test_clipping_is_told_and_outside_is_an_error() -> None:

@@ -137,6 +137,19 @@ def test_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Run(memory_budget=500).budget_on(CPU, held=30) == 100
 
 
+def test_what_the_process_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image, and what else is there at the moment, is taken off."""
+    held = [60]
+    monkeypatch.setattr(runtime.memory, "available", lambda device: 100)
+    monkeypatch.setattr(runtime.memory, "resident", lambda: held[0])
+    run = Run(memory_limit=90)
+    assert run.budget_on(CPU) == 30
+    held[0] = 20
+    assert run.budget_on(CPU) == 70
+    assert Run(memory_limit=90, memory_budget=50).budget_on(CPU, held=10) == 40
+    assert run.budget_on(torch.device("cuda")) == 100
+
+
 class Job:
     """Work that needs ten bytes per unit, on devices that hold ``real`` bytes."""
 
@@ -187,6 +200,45 @@ def test_the_cpu_comes_last(free: dict[torch.device, int]) -> None:
     assert job([2, 1]) == (CPU, 2)
     assert job.tried == [(OTHER, 2), (OTHER, 1), (CPU, 2)]
     assert job.run.notices[-1] == "The memory of meta does not suffice; running on cpu instead."
+
+
+class Counter:
+    """Peaks that a device says it has seen."""
+
+    BYTES = {CPU: 70, OTHER: 5}
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def restart(self) -> None:
+        """Nothing to forget."""
+
+    def bytes(self) -> int:
+        return self.BYTES[self.device]
+
+
+def test_peak_memory_is_that_of_the_device_that_ran(
+    free: dict[torch.device, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime.memory, "PeakMemory", Counter)
+    real = {OTHER: 1000, CPU: 1000}
+    run = Run(OTHER)
+    job = Job(run, real)
+
+    def work(device: torch.device, chunk: int) -> None:
+        with run.stage("inference"):
+            job.work(device, chunk)
+
+    with run.stage("preparing"):
+        pass
+    with_fallback(run, [1], lambda device, chunk: 0, work)
+    assert run.peak_memory == {"preparing": 5, "inference": 5}
+    real[OTHER] = 0
+    with_fallback(run, [1], lambda device, chunk: 0, work)
+    assert run.peak_memory == {"preparing": 70, "inference": 70}
+    real[OTHER] = 1000
+    with_fallback(run, [1], lambda device, chunk: 0, work)
+    assert run.peak_memory == {"preparing": 5, "inference": 5}
 
 
 def test_device_without_room_is_left_at_once(free: dict[torch.device, int]) -> None:

@@ -1,16 +1,19 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hrseg.errors import InputError, OutOfMemory
+from hrseg.geometry import Grid
 from hrseg.image import LabelMap, read_image, read_label_map, write_image
+from hrseg.memory import MIB
 from hrseg.methods import Result, method_of
 from hrseg.model_file import load_model
 from hrseg.prompts import RegionBox, read_boxes, write_boxes
 from hrseg.runtime import Run
-from hrseg.segment_file import segment_file
+from hrseg.segment_file import report_of, segment_file
 from hrseg.segment_job import Job
 from image_helpers import grid
 from training_helpers import LABEL, scene, write_model
@@ -47,6 +50,21 @@ def test_result_and_report(tmp_path, method, image):
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.01)
     assert content["peak_memory_mib"] > 0
     assert content["stage_memory_mib"]["inference"] <= content["peak_memory_mib"]
+
+
+@pytest.mark.parametrize("shape", [(32, 512, 1024), (1, 4096, 4096)])
+def test_a_report_needs_little_memory(method, image, shape):
+    """It comes when all else is done."""
+    array = np.zeros(shape, np.uint8)
+    array[:, :2, :3] = 1
+    array[-1, -1] = 2
+    result = Result(LabelMap(array, Grid.from_spacing(shape)), LABEL)
+    tracemalloc.start()
+    content = report_of(image, method, result, Run(), 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [label["voxels"] for label in content["labels"]] == [6 * shape[0], shape[2]]
+    assert peak < 16 * MIB
 
 
 def test_probabilities_are_one_file_per_label(tmp_path, method, image):

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hrseg import memory
 from hrseg.batch.outcome import Outcome, Task, Work, failed, in_words
 from hrseg.batch.work import Setting, do
 from hrseg.errors import HrsegError, InputError, OutOfMemory, OutputError
@@ -91,11 +90,7 @@ def do_there(task: Task, setting: Setting) -> Outcome:
     from distributed import get_worker
 
     limit = get_worker().memory_manager.memory_limit
-    if limit:
-        room = max(0, int(_SHARE * limit) - memory.resident())
-        budget = room if setting.memory_budget is None else min(room, setting.memory_budget)
-        setting = replace(setting, memory_budget=budget)
-    return do(task, setting)
+    return do(task, replace(setting, memory_limit=int(_SHARE * limit)) if limit else setting)
 
 
 def _outcome(future: Future, task: Task) -> Outcome:

@@ -34,6 +34,7 @@ class Setting:
         sha256: of that file, so that no other model is taken for it on another machine.
         device: as :func:`hrseg.runtime.choose_device` takes it.
         memory_budget: bytes beyond the image; None: what is available.
+        memory_limit: bytes that the process may hold in all; None: no such limit.
         threads: of the process; None: as it is set up.
     """
 
@@ -42,6 +43,7 @@ class Setting:
     device: str = "auto"
     memory_budget: int | None = None
     threads: int | None = None
+    memory_limit: int | None = None
 
 
 def do(task: Task, setting: Setting) -> Outcome:
@@ -73,7 +75,7 @@ def _segment(task: Task, setting: Setting) -> Numbers:
         # A process that had done it ended before it could tell.
         return done
     with recorded(task.job, files, task.made_by) as numbers:
-        run = Run(choose_device(setting.device), setting.memory_budget)
+        run = Run(choose_device(setting.device), setting.memory_budget, memory_limit=setting.memory_limit)
         content = segment_file(task.job, method, run)
         seconds = round(time.perf_counter() - began, 3)
         numbers.append(Numbers(seconds, content["peak_memory_mib"], tuple(content["notices"]), task.run))

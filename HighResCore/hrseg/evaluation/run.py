@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from hrseg.methods import Method, Options, Result, method_of, segment_on
 from hrseg.model_file import Header, Model, load_header, write_model
 from hrseg.pictures import is_picture
 from hrseg.preprocess import check
-from hrseg.resample import resample
+from hrseg.resample import resample, sample_nearest
 from hrseg.runtime import Progress, Run, no_progress
 
 
@@ -138,7 +139,8 @@ def _score(
             if count_objects:
                 scores[label.name] |= object_metrics(found, truth.array, grid, label.value)
             if instances:
-                scores[label.name] |= instance_metrics(_found_instances(result), read_instances(case))
+                numbered = read_instances(case)
+                scores[label.name] |= instance_metrics(_found_instances(result, numbered.shape), numbered)
     return {
         "name": case.name,
         "image": case.image.name,
@@ -164,12 +166,16 @@ def _gates(method: Method, image: Image, truth: LabelMap) -> dict[str, Any]:
     return {"gates": [{"diameter": round(d, 2), "gates": [round(g, 4) for g in gates]} for d, gates in found]}
 
 
-def _found_instances(result: Result) -> NDArray:
-    """As the method tells them apart by boxes, else the connected components of its label map."""
-    if result.instances is not None and result.boxes:
-        return result.instances
-    components: NDArray = ndimage.label(result.label_map.array, structure=np.ones((3, 3, 3)))[0]
-    return components
+def _found_instances(result: Result, shape: Sequence[int]) -> NDArray:
+    """As the method tells them apart by boxes, else the connected components of its label map.
+
+    They come in the shape (K, J, I) of the truth, which may be finer over the same field of view.
+    """
+    found = result.instances if result.boxes else None
+    if found is None:
+        found = ndimage.label(result.label_map.array, structure=np.ones((3, 3, 3)))[0]
+    grid = result.label_map.grid
+    return sample_nearest(found, grid, grid.resized(shape))
 
 
 def _picture(role: str, case: Case, value_map: dict[int, int], method: Method, device: torch.device) -> CasePicture:

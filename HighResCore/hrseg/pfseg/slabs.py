@@ -216,7 +216,9 @@ class _Norm:
     def see(self, x: Tensor) -> None:
         """Adds a slab (1, C, ...)."""
         count = x.numel() // x.shape[1]
-        mean, variance = (value.double() for value in mean_and_variance(x))
+        # Apple's GPUs have no float64.
+        dtype = torch.float32 if x.device.type == "mps" else torch.float64
+        mean, variance = (value.to(dtype) for value in mean_and_variance(x))
         if self._mean is None or self._squares is None:
             self._count, self._mean, self._squares = count, mean, variance * count
             return

@@ -2,6 +2,7 @@ import builtins
 import importlib
 import sys
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,13 +63,13 @@ def test_workers_use_what_the_cluster_allows(monkeypatch):
     given = []
     worker = SimpleNamespace(memory_manager=SimpleNamespace(memory_limit=10 * GIB))
     monkeypatch.setattr("distributed.get_worker", lambda: worker)
-    monkeypatch.setattr(cluster.memory, "resident", lambda: GIB)
-    monkeypatch.setattr(cluster, "do", lambda task, setting: given.append(setting.memory_budget))
-    for budget in (None, 20 * GIB, 2 * GIB):
-        do_there(None, Setting(Path("m"), "123", memory_budget=budget))
+    # What is left of it is known when the case has its turn, not before.
+    monkeypatch.setattr(cluster, "do", lambda task, setting: given.append(setting))
+    setting = Setting(Path("m"), "123", memory_budget=2 * GIB)
+    do_there(None, setting)
     worker.memory_manager.memory_limit = None
-    do_there(None, Setting(Path("m"), "123"))
-    assert given == [8 * GIB, 8 * GIB, 2 * GIB, None]
+    do_there(None, setting)
+    assert given == [replace(setting, memory_limit=9 * GIB), setting]
 
 
 def test_what_waits_is_withdrawn(address, tmp_path):

@@ -12,6 +12,7 @@ from hrseg.batch.record import record_path
 from hrseg.batch.work import Setting, do
 from hrseg.errors import OutOfMemory
 from hrseg.image import read_image, read_label_map
+from hrseg.memory import GIB, resident
 from hrseg.methods import method_of
 from hrseg.model_file import file_sha256, load_model
 from hrseg.segment_job import Job
@@ -100,3 +101,8 @@ def test_memory_and_threads_are_limited(task, setting):
     finally:
         torch.set_num_threads(threads)
     assert outcome.out_of_memory
+    assert do(task, replace(setting, memory_limit=1000)).out_of_memory
+    # What the process holds already is more than what the case needs besides.
+    held = resident()
+    assert do(task, replace(setting, memory_limit=held)).out_of_memory
+    assert do(task, replace(setting, memory_limit=2 * held + GIB)).result == "done"

@@ -9,7 +9,7 @@ from hrseg.data_list import read_data_list
 from hrseg.errors import InputError, OutputError
 from hrseg.evaluation import run
 from hrseg.geometry import Grid
-from hrseg.image import LabelMap, read_image, write_image
+from hrseg.image import LabelMap, read_image, read_label_map, write_image
 from hrseg.methods import Result
 from hrseg.model_file import load_header, load_model
 from hrseg.prompts import RegionBox
@@ -97,6 +97,8 @@ class Counter:
         self.takes_boxes = takes_boxes
         self.boxes = [RegionBox(np.zeros(3), np.ones(3), np.eye(3))] * boxes
 
+    makes_finer = any_spacing = False
+
     def segment(self, image, options, conditions):
         instances = np.zeros(image.grid.shape, np.uint16)
         instances[0, 2:5, 2:5] = 1
@@ -148,6 +150,28 @@ def test_instances(tmp_path, monkeypatch, nuclei, takes_boxes, boxes, ap50, f1):
     assert metrics["cases"][0]["labels"]["ball"]["instances_truth"] == 3
     metrics = run.evaluate_model(model, read_data_list(data), "test", tmp_path / "out", CPU)
     assert "instance_ap50" not in metrics["mean"]
+
+
+@pytest.mark.parametrize("label_size", [None, [8, 8], [48, 48]])
+@pytest.mark.parametrize(("takes_boxes", "ap50"), [(True, 2 / 3), (False, 1 / 3)])
+def test_instances_where_the_truth_is_finer(tmp_path, monkeypatch, nuclei, takes_boxes, ap50, label_size):
+    """Also where the label maps are brought to another size: instances are matched as they were drawn."""
+    model, path = nuclei
+    truth = read_label_map(tmp_path / "truth.nrrd").array.repeat(2, 1).repeat(2, 2)
+    content = json.loads(path.read_text())
+    row = content["test"][0]
+    if label_size:
+        row |= {"image": "image.png", "label": "truth.png"}
+        content["label_size"] = label_size
+        write_image(
+            tmp_path / "image.png", read_image(tmp_path / "image.nrrd").array[0], Grid.from_spacing((1, 12, 12))
+        )
+    grid = Grid.from_spacing((1, 12, 12)).resized(truth.shape)
+    write_image(tmp_path / row["label"], truth, grid)
+    monkeypatch.setattr(run, "method_of", lambda model: Counter(model, takes_boxes, 2 * takes_boxes))
+    data = read_data_list(write_list(tmp_path, content))
+    metrics = run.evaluate_model(model, data, "test", tmp_path / "out", CPU, instances=True)
+    assert metrics["mean"]["instance_ap50"] == pytest.approx(ap50)
 
 
 def test_instances_need_a_model_with_one_label(tmp_path, model, oracle):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hrseg.blocks import ResBlock, Up, channels_last, pool
 from hrseg.pfseg.network import Block, MultiKernelBlock
@@ -12,6 +14,7 @@ from hrseg.pfseg.slabs import (
     Keep,
     Rows,
     SlabBlock,
+    _Norm,
     joined,
     pooled,
     rows_of,
@@ -74,6 +77,31 @@ def test_statistics_hold_far_from_zero(keep: Keep) -> None:
         expected = block.double()(x.double()).detach().float()
     found = whole(block.float(), rows_of(x), 12, 3, keep)
     torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+class OnApple(Tensor):
+    """As tensors on Apple's GPUs, which have no float64."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
+        if isinstance(result, Tensor) and result.dtype == torch.float64:
+            raise TypeError(
+                "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
+            )
+        return result
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("mps")
+
+
+def test_statistics_without_float64() -> None:
+    x = torch.randn(1, 3, 12, 8, 8) + torch.linspace(0, 300, 12)[:, None, None]
+    norm = _Norm()
+    for a, b in slabs_of(12, 5):
+        norm.see(x[:, :, a:b].as_subclass(OnApple))
+    torch.testing.assert_close(norm(x).as_subclass(Tensor), F.instance_norm(x.double()).float(), atol=1e-4, rtol=0)
 
 
 def test_each_slab_of_each_sweep_is_told() -> None:
