@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from hrseg.errors import ModelError
 from hrseg.geometry import Grid, as_shape
@@ -48,14 +48,32 @@ class LowTask(PatchTask):
             "inference": {"window": low},
         }
         common = settings.model_dump(include=set(TrainingSettings.model_fields))
-        own = {"steps": settings.low_steps, "patch": low, "foreground": settings.foreground}
-        super().__init__(header.model_copy(update=as_baseline), {**common, **own})
+        own = {**common, "steps": settings.low_steps, "foreground": settings.foreground}
+        header = header.model_copy(update=as_baseline)
+        super().__init__(header, {**own, "patch": low})
+        sizes = _sizes(settings.low_patch or low, low, network.multiple(header.dimension))
+        if len(sizes) > 1 and settings.batch_size > 1:
+            raise ModelError(
+                f'The model "{header.name}" has low_patch: {settings.low_patch}, samples of several sizes, of which no '
+                f"batch of {settings.batch_size} can be made; set batch_size to 1."
+            )
+        self._tasks = [PatchTask(header, {**own, "patch": size}) for size in sizes]
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`."""
         return super().begin(trained, [self._shrunk(case) for case in cases])
 
+    def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
+        """See :meth:`PatchTask.sample`, of any of the sizes."""
+        return self._tasks[rng.randint(len(self._tasks))].sample(case, rng)
+
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
         grid = Grid.from_spacing(case.label.shape)
         low = grid.resized(as_shape([-(-n // f) for n, f in zip(grid.shape, self._factors, strict=True)]))
         return replace(relabelled(case, low.shape), image=resample(case.image, grid, low))
+
+
+def _sizes(least: list[int], most: list[int], multiple: list[int]) -> list[list[int]]:
+    """Sides from ``least`` to ``most``, rounded to what the network takes; different ones."""
+    between = np.linspace(least, most, 5) / multiple
+    return np.unique(np.rint(between).astype(int) * multiple, axis=0).tolist()

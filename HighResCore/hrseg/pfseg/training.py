@@ -49,6 +49,8 @@ class PFSegSettings(TrainingSettings):
 
     Attributes:
         low_steps: before, the part at low resolution learns alone for so many steps, from whole shrunk copies, if any.
+        low_patch: least sides of what these steps see, in low-resolution voxels; samples have several sizes from there
+            up to the whole copy, which is less to learn by heart. All of it if left out.
         size: sides of a sample in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
         part: sides of the part of a sample that is computed and learnt at high resolution, where the sample, all of
             which the network sees at low resolution, is too large for that; everything if left out.
@@ -61,6 +63,7 @@ class PFSegSettings(TrainingSettings):
     """
 
     low_steps: Annotated[int, Field(ge=0)] = 0
+    low_patch: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
     part: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     foreground: Share = 0.5
