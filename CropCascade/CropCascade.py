@@ -1,7 +1,6 @@
 """The CropCascade module of 3D Slicer: thin, so that starting Slicer costs nothing."""
 
 import os
-import sys
 
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -15,6 +14,7 @@ import slicer
 from CropCascadeLib import Tests
 from CropCascadeLib.Logic import CropCascadeLogic
 from HighResSegmentationLib.Links import tutorial
+from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin
 
 __all__ = ["CropCascade", "CropCascadeLogic", "CropCascadeTest", "CropCascadeWidget"]
 
@@ -38,12 +38,11 @@ class CropCascade(ScriptedLoadableModule):
         )
 
 
-class CropCascadeWidget(ScriptedLoadableModuleWidget):
+class CropCascadeWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
     """The panel, which is made when it is shown for the first time."""
 
-    def setup(self) -> None:
+    def makePanel(self) -> object:
         """Loads the panel and puts its parts together."""
-        ScriptedLoadableModuleWidget.setup(self)
         import qt
 
         from CropCascadeLib.Widget import METHOD, CropCascadePanel
@@ -53,32 +52,13 @@ class CropCascadeWidget(ScriptedLoadableModuleWidget):
         root = slicer.util.loadUI(self.resourcePath("UI/CropCascade.ui"))
         self.layout.addWidget(root)
         self.logic = CropCascadeLogic()
-        self.panel = CropCascadePanel(
+        return CropCascadePanel(
             root,
             self.logic,
             lambda name: qt.QIcon(self.resourcePath(os.path.join("Icons", f"CropCascade{name}.svg"))),
             lambda: listModels(METHOD),
             showSetup,
         )
-
-    def enter(self) -> None:
-        """The module is shown."""
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """Another module is shown."""
-        self.panel.exit()
-
-    def cleanup(self) -> None:
-        """The module goes away; nothing observes, polls or places any more."""
-        if hasattr(self, "panel"):
-            self.panel.cleanup()
-
-    def onReload(self) -> None:
-        """Has Reload read the parts of this module anew, too."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "CropCascadeLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
 
 
 class CropCascadeTest(Tests.CropCascadeTests, ScriptedLoadableModuleTest):

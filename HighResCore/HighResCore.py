@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import (
 )
 
 import slicer
+from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin
 
 # Nothing else is imported here: Slicer reads this file at every start.
 
@@ -42,36 +43,24 @@ class HighResCore(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", _onStarted)
 
 
-class HighResCoreWidget(ScriptedLoadableModuleWidget):
+class HighResCoreWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
     """The set-up as a module panel."""
 
-    def setup(self) -> None:
+    def makePanel(self) -> Any:
         """Builds the panel; the Python is asked when the panel is entered."""
-        super().setup()
         from HighResSegmentationLib.SetupPanel import SetupPanel
 
-        self.panel = SetupPanel()
-        self.layout.addWidget(self.panel.widget)
+        panel = SetupPanel()
+        self.layout.addWidget(panel.widget)
         self.layout.addStretch(1)
-
-    def enter(self) -> None:
-        """Asks the Python anew whenever the panel is shown."""
-        self.panel.check()
-
-    def exit(self) -> None:
-        """Ends a check that is still running."""
-        self.panel.close()
-
-    def cleanup(self) -> None:
-        """Ends a check that is still running."""
-        self.panel.close()
+        return panel
 
 
 class HighResCoreLogic(ScriptedLoadableModuleLogic):
     """What scripts may want of this module."""
 
     def makePhantomCT(self) -> Any:
-        """A new volume node with the phantom of Sample Data."""
+        """A new volume node with the phantom of Sample Data, whose downloadSample cannot make it."""
         from HighResSegmentationLib.SampleData import makePhantomCT
 
         return makePhantomCT()

@@ -1,7 +1,6 @@
 """The OSSNet module of 3D Slicer: thin, so that starting Slicer costs nothing."""
 
 import os
-import sys
 
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -13,6 +12,7 @@ from slicer.ScriptedLoadableModule import (
 
 import slicer
 from HighResSegmentationLib.Links import tutorial
+from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin
 from OSSNetLib import Tests
 from OSSNetLib.Logic import OSSNetLogic
 
@@ -39,12 +39,11 @@ class OSSNet(ScriptedLoadableModule):
         )
 
 
-class OSSNetWidget(ScriptedLoadableModuleWidget):
+class OSSNetWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
     """The panel, which is made when it is shown for the first time."""
 
-    def setup(self) -> None:
+    def makePanel(self) -> object:
         """Loads the panel and puts its parts together."""
-        ScriptedLoadableModuleWidget.setup(self)
         import qt
 
         from HighResSegmentationLib.Models import listModels
@@ -55,26 +54,7 @@ class OSSNetWidget(ScriptedLoadableModuleWidget):
         self.layout.addWidget(root)
         self.logic = OSSNetLogic()
         icon = qt.QIcon(self.resourcePath(os.path.join("Icons", "OSSNetDraw.svg")))
-        self.panel = OSSNetPanel(root, self.logic, icon, lambda: listModels(METHOD), showSetup)
-
-    def enter(self) -> None:
-        """The module is shown."""
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """Another module is shown."""
-        self.panel.exit()
-
-    def cleanup(self) -> None:
-        """The module goes away; nothing observes, polls, places or follows any more."""
-        if hasattr(self, "panel"):
-            self.panel.cleanup()
-
-    def onReload(self) -> None:
-        """Has Reload read the parts of this module anew, too."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "OSSNetLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
+        return OSSNetPanel(root, self.logic, icon, lambda: listModels(METHOD), showSetup)
 
 
 class OSSNetTest(Tests.OSSNetTests, ScriptedLoadableModuleTest):

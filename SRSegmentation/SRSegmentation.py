@@ -1,7 +1,5 @@
 """The SRSegmentation module of 3D Slicer: thin, so that starting Slicer costs nothing."""
 
-import sys
-
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -12,6 +10,7 @@ from slicer.ScriptedLoadableModule import (
 
 import slicer
 from HighResSegmentationLib.Links import tutorial
+from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin
 from SRSegmentationLib import Tests
 from SRSegmentationLib.Logic import SRSegmentationLogic
 
@@ -38,12 +37,11 @@ class SRSegmentation(ScriptedLoadableModule):
         )
 
 
-class SRSegmentationWidget(ScriptedLoadableModuleWidget):
+class SRSegmentationWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
     """The panel, which is made when it is shown for the first time."""
 
-    def setup(self) -> None:
+    def makePanel(self) -> object:
         """Loads the panel and puts its parts together."""
-        ScriptedLoadableModuleWidget.setup(self)
         from HighResSegmentationLib.Models import listModels
         from HighResSegmentationLib.SetupPanel import showSetup
         from SRSegmentationLib.ModelFacts import METHODS
@@ -52,26 +50,7 @@ class SRSegmentationWidget(ScriptedLoadableModuleWidget):
         root = slicer.util.loadUI(self.resourcePath("UI/SRSegmentation.ui"))
         self.layout.addWidget(root)
         self.logic = SRSegmentationLogic()
-        self.panel = SRSegmentationPanel(root, self.logic, lambda: listModels(METHODS), showSetup)
-
-    def enter(self) -> None:
-        """The module is shown."""
-        self.panel.enter()
-
-    def exit(self) -> None:
-        """Another module is shown."""
-        self.panel.exit()
-
-    def cleanup(self) -> None:
-        """The module goes away; nothing observes or polls any more."""
-        if hasattr(self, "panel"):
-            self.panel.cleanup()
-
-    def onReload(self) -> None:
-        """Has Reload read the parts of this module anew, too."""
-        for name in [name for name in sys.modules if name.split(".")[0] == "SRSegmentationLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
+        return SRSegmentationPanel(root, self.logic, lambda: listModels(METHODS), showSetup)
 
 
 class SRSegmentationTest(Tests.SRSegmentationTests, ScriptedLoadableModuleTest):

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 import slicer
 from CropCascadeLib.ParameterNode import CropCascadeParameterNode
 from HighResSegmentationLib.Jobs import Job, Jobs, OnFailed, OnProgress, sharedJobs
-from HighResSegmentationLib.Requests import ignoreProgress, imageFields, nodeID, nodeOf, requiredNode, waitFor
+from HighResSegmentationLib.Requests import imageFields, jobOn, nodeID, nodeOf, requiredNode, waitFor
 
 if TYPE_CHECKING:
     from hrseg.worker.client import WorkerClient
@@ -106,10 +106,10 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
 
             return ProposeRequest(**imageFields(client, nodeOf(volumeID), settings))
 
-        def finished(result: dict[str, Any]) -> None:
-            onDone(_proposed(result, requiredNode(volumeID), [roi for roi in map(nodeOf, roiIDs) if roi]))
+        def use(result: dict[str, Any], volume: Any) -> None:
+            onDone(_proposed(result, volume, [roi for roi in map(nodeOf, roiIDs) if roi]))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
+        self.jobs.start(jobOn(volumeID, build, use, onFailed, onProgress))
 
     def startSegment(
         self,
@@ -135,11 +135,11 @@ class CropCascadeLogic(ScriptedLoadableModuleLogic):
 
             return SegmentRequest(**_asked(client, volumeID, settings, roiIDs))
 
-        def finished(result: dict[str, Any]) -> None:
+        def use(result: dict[str, Any], volume: Any) -> None:
             target = requiredNode(segmentationID) if segmentationID else None
-            onDone(self._segmented(result, requiredNode(volumeID), target))
+            onDone(self._segmented(result, volume, target))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
+        self.jobs.start(jobOn(volumeID, build, use, onFailed, onProgress))
 
     def startForecast(
         self,

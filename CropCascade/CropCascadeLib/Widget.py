@@ -67,7 +67,7 @@ class CropCascadePanel(MethodPanel):
     @property
     def usedBoxes(self) -> list[Any]:
         """The boxes that are ticked."""
-        return [roi for roi in self.parameters.boxes if roi is not None]
+        return [roi for roi in self.kept.boxes if roi is not None]
 
     def settings(self) -> Settings:
         """The choices as the logic takes them."""
@@ -157,16 +157,15 @@ class CropCascadePanel(MethodPanel):
         self.ui.proposeButton.enabled = not running and not self.whyNot()
 
     def _proposed(self, outcome: Outcome) -> None:
-        if self.parameters is not None:
-            self.parameters.boxes = [*self.usedBoxes, *outcome.boxes]
+        self.kept.boxes = [*self.usedBoxes, *outcome.boxes]
         self.run.finished(outcome.message)
 
     def _segmented(self, outcome: Outcome) -> None:
-        shown = outcome.objects or outcome.segmentation
-        if shown is not None and self.parameters is not None:
-            for previous in {self.parameters.result, outcome.segmentation} - {None, shown}:
+        shown, p = outcome.objects or outcome.segmentation, self.kept
+        if shown is not None:
+            for previous in {p.result, outcome.segmentation} - {None, shown}:
                 previous.SetDisplayVisibility(False)
-            self.parameters.result = shown
+            p.result = shown
         self.run.finished(outcome.message)
         self.forecast.askDevices()
 

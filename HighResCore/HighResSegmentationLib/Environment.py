@@ -54,12 +54,12 @@ class Environment:
 
     def install(
         self,
+        report: Report,
         ask: Callable[[str], bool],
         log: Callable[[str], None],
         host: Packages.Host | None = None,
     ) -> Packages.Outcome:
-        """Installs what is missing, into Slicer's own Python only, see :func:`Packages.install`."""
-        report = self.check()
+        """Installs what the ``report`` of a check has missing, into Slicer's Python only: :func:`Packages.install`."""
         if self.source != "slicer" and report.missing:
             return Packages.Outcome(False, _byHand(self.python, report.missing))
         return Packages.install(report, self.check, ask, log, host or Packages.Host())

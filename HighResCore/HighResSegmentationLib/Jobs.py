@@ -147,10 +147,29 @@ class Jobs:
         """Has the next job start a fresh worker, as when another Python is to run it. What runs goes on."""
         self._stale = True
 
+    def close(self) -> None:
+        """Ends the worker process, if there is one; the next job starts a fresh one.
+
+        Whoever waits is told now, as Cancelled, and never again.
+        """
+        client, self._client = self._client, None
+        dropped, self._current, self._waiting = self._all(), None, []
+        if client is not None:
+            client.close()
+        for job in dropped:
+            self._fail(job, Cancelled(_("The run was canceled, as its worker process had to end; start it again.")))
+        if not self.active:
+            self._unobserveScene()
+
     def write(self, text: str) -> None:
         """Adds a line to the log."""
         self.log.append(f"{time.strftime('%H:%M:%S')} {text}")
         del self.log[:-_KEPT_LINES]
+
+    def writeError(self, error: Exception) -> None:
+        """Adds an error to the log, with its trace where it is none for users."""
+        known = isinstance(error, HrsegError)
+        self.write(str(error) if known else "".join(traceback.format_exception(error)).rstrip())
 
     def saveLog(self, path: str | os.PathLike[str]) -> None:
         """Writes the log to a text file. Raises OutputError when that is not possible."""
@@ -207,10 +226,7 @@ class Jobs:
             self._fail(job, error)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        if isinstance(error, HrsegError):
-            self.write(str(error))
-        else:
-            self.write("".join(traceback.format_exception(error)).rstrip())
+        self.writeError(error)
         job.onFailed(error)
 
     def _observeScene(self) -> None:

@@ -18,15 +18,14 @@ from HighResSegmentationLib.ModelPanel import ModelPanel
 from HighResSegmentationLib.Models import defaultModel
 from HighResSegmentationLib.RunPanel import RunPanel
 from HighResSegmentationLib.Settings import readSetting, writeSetting
-from hrseg.errors import HrsegError
 
 if TYPE_CHECKING:
     from HighResSegmentationLib.Models import ModelEntry
 
 
 class MethodPanel(VTKObservationMixin):
-    """Wires what the .ui of every method has: modelHolder, deviceComboBox, setupButton, inputsButton, forecastLabel and
-    runHolder. The parameter node has inputVolume, model and device.
+    """Wires what the .ui of every method has: inputSelector, modelHolder, deviceComboBox, setupButton, inputsButton,
+    forecastLabel and runHolder. The parameter node has inputVolume, model and device.
 
     Args:
         root: the loaded .ui.
@@ -102,7 +101,7 @@ class MethodPanel(VTKObservationMixin):
         self.models.refresh("")
         self._setParameters(self.logic.getParameterNode())
         if self.parameters.inputVolume is None:
-            self.parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            self.parameters.inputVolume = self._firstVolume()
         if not self.parameters.model:
             self._chooseDefault()
         self.forecast.askDevices()
@@ -135,11 +134,28 @@ class MethodPanel(VTKObservationMixin):
             self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.changed)
         self.parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
+            # Its shorter form, connectGui, returns no tag before Slicer 5.10, so that nothing could be disconnected.
+            self._guiTag = parameters.connectParametersToGui(self._boundWidgets())
             self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.changed)
             self.changed()
 
+    def _boundWidgets(self) -> dict[str, Any]:
+        """The widgets that the .ui binds to a field of the parameter node, by the field's name."""
+        bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {name: widget for name, widget in bound.items() if name}
+
+    def _firstVolume(self) -> Any:
+        """The first volume that the selector offers: label maps, which are scalar volumes too, are none."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        offered = self.ui.inputSelector.nodeTypes
+        return next((n for n in nodes if n.GetClassName() in offered and not n.GetHideFromEditors()), None)
+
     # ---- choices ----
+
+    @property
+    def kept(self) -> Any:
+        """The choices in the scene: while another module is shown the panel has no parameters, but a run may end."""
+        return self.parameters or self.logic.getParameterNode()
 
     def changed(self, caller: Any = None, event: Any = None) -> None:
         """Shows the choices, what is missing, and what they need."""
@@ -186,14 +202,15 @@ class MethodPanel(VTKObservationMixin):
     # ---- runs ----
 
     def start(self, text: str, start: Callable[[], None]) -> None:
-        """Starts a run that the user waits for; ``start`` may raise a HrsegError."""
+        """Starts a run that the user waits for; what ``start`` raises is its end."""
         self.leave()
         self.forecast.stop()
         writeSetting(self._lastModelKey, self.parameters.model)
         self.run.started(text)
         try:
             start()
-        except HrsegError as error:
+        except Exception as error:
+            self.logic.jobs.writeError(error)
             self.run.failed(error)
 
     def showProgress(self, stage: str, done: int, total: int, seconds: float) -> None:

@@ -59,7 +59,10 @@ class ModelPanel:
         """Shows the model of that name as the chosen one; "" where there is none."""
         names = [entry.name for entry in self.entries]
         self.comboBox.setCurrentIndex(names.index(name) if name in names else -1)
-        tip = _("The model, which decides what is segmented. Your own are added by: hrseg models add FILE")
+        tip = _(
+            "The model, which decides what is segmented. Your own are files in the folder "
+            ".HighResSegmentation/models in your home folder."
+        )
         self.comboBox.toolTip = f"{self.entry.title}\n{tip}" if self.entry else tip
         self.detailsLabel.text = self._details(name)
         self.detailsLabel.toolTip = _detailsTip(self.entry)
@@ -67,7 +70,10 @@ class ModelPanel:
     def _details(self, name: str) -> str:
         entry = self.entry
         if entry is None and not self.entries:
-            return _("There is no model for this method; add one by <tt>hrseg models add FILE</tt>.")
+            return _(
+                "There is no model for this method; put one into the folder "
+                "<tt>.HighResSegmentation/models</tt> in your home folder."
+            )
         if entry is None:
             return _('The model "{name}" is not on this computer.').format(name=name) if name else ""
         if entry.problem:

@@ -1,14 +1,15 @@
-"""What the logics of all modules do around a request: a node as the worker's image, waiting, nodes that have gone."""
+"""What the logics of all modules do around a request: a node as the worker's image, waiting, nodes that changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from slicer.i18n import tr as _
 
 import slicer
-from HighResSegmentationLib.Jobs import Jobs, OnFailed
+from HighResSegmentationLib.Jobs import Job, Jobs, OnFailed, OnProgress
 from hrseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,13 +40,52 @@ def imageFields(client: WorkerClient, volume: Any, settings: RunSettings) -> dic
     """
     from HighResSegmentationLib.Volumes import imageFromVolume, volumeKey
 
-    image = imageFromVolume(volume)
+    image, key = imageFromVolume(volume), volumeKey(volume)
+    # A large volume takes seconds to write.
+    with nullcontext() if client.has_image(key) else waitCursor():
+        file = client.image_file(key, image.array, image.grid.affine, image.name)
     return {
-        "image": client.image_file(volumeKey(volume), image.array, image.grid.affine, image.name),
+        "image": file,
         "model": settings.model,
         "device": settings.device,
         "inference": dict(settings.inference),
     }
+
+
+def jobOn(
+    volumeID: str,
+    build: Callable[[WorkerClient], Any],
+    use: Callable[[dict[str, Any], Any], None],
+    onFailed: OnFailed,
+    onProgress: OnProgress | None = None,
+) -> Job:
+    """A job whose result lies where the volume was when the job began. If its geometry is another one by the end, the
+    job has failed; a parent transform may move it, as results are put under the same one.
+
+    Args:
+        volumeID: of the volume, which a user may remove.
+        build: makes the request.
+        use: told the result and the volume.
+        onFailed, onProgress: as those of the job.
+    """
+    from HighResSegmentationLib.Volumes import gridOfVolume
+
+    sent: Any = None
+
+    def begin(client: WorkerClient) -> Any:
+        nonlocal sent
+        request = build(client)
+        sent = gridOfVolume(nodeOf(volumeID))
+        return request
+
+    def finished(result: dict[str, Any]) -> None:
+        volume = requiredNode(volumeID)
+        if not gridOfVolume(volume).matches(sent):
+            text = _('The geometry of "{name}" was changed during the run, so its result was dropped; run it again.')
+            raise InputError(text.format(name=volume.GetName()))
+        use(result, volume)
+
+    return Job(begin, finished, onFailed, onProgress or ignoreProgress)
 
 
 def waitFor(jobs: Jobs, start: Callable[[Callable[[T], None], OnFailed], None]) -> T:
@@ -79,6 +119,22 @@ def requiredNode(identifier: str) -> Any:
     if node is None:
         raise InputError(_("The volume or segmentation was removed during the run, so its result was dropped."))
     return node
+
+
+@contextmanager
+def waitCursor() -> Iterator[None]:
+    """A wait cursor, where there are windows. Unlike that of ``slicer.util`` it handles no events, among which are the
+    user's clicks and what the worker says."""
+    try:
+        import qt
+    except ImportError:
+        yield
+        return
+    qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
+    try:
+        yield
+    finally:
+        qt.QApplication.restoreOverrideCursor()
 
 
 def ignoreProgress(stage: str, done: int, total: int, seconds: float) -> None:

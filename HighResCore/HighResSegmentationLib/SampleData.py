@@ -26,7 +26,8 @@ def registerSampleData() -> None:
     logic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=NAME,
-        # Slicer wants an address and a file name, but asks customDownloader instead.
+        # Slicer wants an address and a file name, but its panel calls customDownloader instead. Its downloadSample
+        # does not, and fails: scripts call makePhantomCT.
         uris="file:",
         fileNames=f"{NAME}.nrrd",
         nodeNames=NAME,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import qt
 from slicer.i18n import tr as _
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 import slicer
 from HighResSegmentationLib import Environment as environments
 from HighResSegmentationLib.Environment import Environment
+from HighResSegmentationLib.Jobs import sharedJobs
 from HighResSegmentationLib.Packages import Outcome
 from HighResSegmentationLib.PythonCheck import PythonCheck
 from HighResSegmentationLib.PythonReport import Report
@@ -20,10 +22,25 @@ from hrseg.errors import InputError
 
 _UI_FILE = Path(__file__).resolve().parents[1] / "Resources" / "UI" / "HighResSetup.ui"
 _POLL_MILLISECONDS = 100
+#: Given the Python, the report on it, how to ask the user, and what takes the lines of the log.
+Install = Callable[[Environment, Report, Callable[[str], bool], Callable[[str], None]], Outcome]
+
+
+class _Setup:
+    """What all panels share."""
+
+    #: The dialog while it is open; Python would otherwise drop it.
+    dialog: Any = None
+    #: Who is told by that dialog.
+    callbacks: ClassVar[list[Callable[[Report], None]]] = []
+    #: An installation lets Slicer process events, by which a second one could be started.
+    installing = False
 
 
 class SetupPanel:
-    """The panel, in ``widget``. Call :meth:`close` when it is no longer shown.
+    """The panel, in ``widget``. Call :meth:`enter` when it is shown, and :meth:`exit` when it is no longer.
+
+    The next job after a change of the Python, or of what is in it, gets a fresh worker; no caller need see to that.
 
     Args:
         onChanged: called with the report of each check, and so after each change of the Python.
@@ -35,10 +52,12 @@ class SetupPanel:
         self,
         onChanged: Callable[[Report], None] | None = None,
         startCheck: Callable[[Environment], PythonCheck] = Environment.startCheck,
-        install: Callable[[Environment, Callable[[str], bool], Callable[[str], None]], Outcome] = Environment.install,
+        install: Install = Environment.install,
     ) -> None:
         self._onChanged, self._startCheck, self._install = onChanged, startCheck, install
         self._check: PythonCheck | None = None
+        self._environment = environments.workerEnvironment()
+        self._report: Report | None = None
         self.widget = slicer.util.loadUI(str(_UI_FILE))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self._timer = qt.QTimer()
@@ -53,26 +72,37 @@ class SetupPanel:
         self.ui.browseButton.connect("clicked()", self._onBrowse)
         self.ui.checkButton.connect("clicked()", self.check)
         self.ui.installButton.connect("clicked()", self._onInstall)
-        self.ui.restartButton.connect("clicked()", slicer.util.restart)
+        self.ui.restartButton.connect("clicked()", self._onRestart)
         self.ui.copyLogButton.connect("clicked()", self._onCopyLog)
 
     def check(self) -> None:
         """Starts the check of the chosen Python; the panel shows the answer when it comes."""
         self._stopCheck()
-        self._check = self._startCheck(environments.workerEnvironment())
-        self.ui.statusLabel.text = _("Asking {python} ...").format(python=environments.workerEnvironment().python)
+        if self._waits():
+            return
+        # Now, not with the answer: the panel may be closed before that comes.
+        sharedJobs().renew()
+        self._environment, self._report = environments.workerEnvironment(), None
+        self._check = self._startCheck(self._environment)
+        self.ui.statusLabel.text = _("Asking {python} ...").format(python=self._environment.python)
         self.ui.checkButton.enabled = self.ui.installButton.enabled = False
         self._timer.start()
 
-    def close(self) -> None:
+    def enter(self) -> None:
+        """Asks the Python anew whenever the panel is shown."""
+        self.check()
+
+    def exit(self) -> None:
         """Ends a check that is still running."""
         self._stopCheck()
+
+    cleanup = exit
 
     def _poll(self) -> None:
         report = self._check.poll() if self._check else None
         if report is not None:
             self._stopCheck()
-            self._show(report)
+            self._show(report.text, report)
 
     def _stopCheck(self) -> None:
         self._timer.stop()
@@ -81,11 +111,15 @@ class SetupPanel:
             self._check = None
         self.ui.checkButton.enabled = True
 
-    def _show(self, report: Report) -> None:
-        self.ui.statusLabel.text = report.text
+    def _show(self, text: str, report: Report | None) -> None:
+        """Shows how things are, and what a check has found if there was one."""
+        self.ui.statusLabel.text = text
+        self._log(text if report is None else f"{text}\n{report.details}")
+        if report is None:
+            return
+        self._report = report
         self._fillTable(report)
         self.ui.installButton.enabled = bool(report.missing)
-        self._log(f"{report.text}\n{report.details}")
         if self._onChanged is not None:
             self._onChanged(report)
 
@@ -147,14 +181,42 @@ class SetupPanel:
         self.check()
 
     def _onInstall(self) -> None:
+        if self._report is None or self._waits():
+            return
         self._stopCheck()
-        with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=True):
-            outcome = self._install(environments.workerEnvironment(), _ask, self._log)
-            self.ui.statusLabel.text = outcome.text
-            self._log(outcome.text)
-            self.ui.restartButton.visible = outcome.restart
-            if outcome.ok:
-                self.check()
+        with slicer.util.tryWithErrorDisplay(_("The installation failed.")), self._installing():
+            outcome = self._install(self._environment, self._report, _ask, self._log)
+        self.ui.restartButton.visible = outcome.restart
+        sharedJobs().renew()
+        self._show(outcome.text, outcome.report)
+
+    @contextmanager
+    def _installing(self) -> Iterator[None]:
+        """Nothing else can be started meanwhile, neither here nor in another panel."""
+        boxes = self.ui.pythonGroupBox, self.ui.stateGroupBox
+        try:
+            _Setup.installing = True
+            for box in boxes:
+                box.enabled = False
+            yield
+        finally:
+            _Setup.installing = False
+            for box in boxes:
+                box.enabled = True
+
+    def _waits(self) -> bool:
+        """Whether packages are being installed; the user is told so."""
+        if _Setup.installing:
+            self.ui.statusLabel.text = _("Packages are being installed; check again when that has finished.")
+        return _Setup.installing
+
+    def _onRestart(self) -> None:
+        question = _(
+            "Slicer is ended and started again. Data that have not been saved are lost: to keep them, press Cancel, "
+            "and save them first. Restart now?"
+        )
+        if slicer.util.confirmOkCancelDisplay(question, windowTitle=_title()):
+            slicer.util.restart()
 
     def _log(self, text: str) -> None:
         self.ui.logText.appendPlainText(text.strip("\n"))
@@ -163,36 +225,46 @@ class SetupPanel:
         qt.QApplication.clipboard().setText(self.ui.logText.toPlainText())
 
 
-class _Setup:
-    """The dialog while it is open; Python would otherwise drop it."""
-
-    dialog: Any = None
-
-
 def showSetup(onChanged: Callable[[Report], None] | None = None) -> Any:
-    """Opens the set-up as a window of its own, which does not hold up Slicer; returns it."""
+    """Opens the set-up as a window of its own, which does not hold up Slicer; returns it.
+
+    Args:
+        onChanged: as in :class:`SetupPanel`, until the window is closed; a window that is open already takes it, too.
+    """
+    if onChanged is not None and onChanged not in _Setup.callbacks:
+        _Setup.callbacks.append(onChanged)
     if _Setup.dialog is not None:
         _Setup.dialog.raise_()
         return _Setup.dialog
     dialog = qt.QDialog(slicer.util.mainWindow())
-    dialog.windowTitle = _("HighResSegmentation: set-up")
-    panel = SetupPanel(onChanged)
+    dialog.windowTitle = _title()
+    panel = SetupPanel(_tell)
     qt.QVBoxLayout(dialog).addWidget(panel.widget)
     buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Close)
     dialog.layout().addWidget(buttons)
 
     def closed(result: int) -> None:
-        panel.close()
+        panel.exit()
         _Setup.dialog = None
+        _Setup.callbacks.clear()
 
     buttons.connect("rejected()", dialog.reject)
     dialog.connect("finished(int)", closed)
     _Setup.dialog = dialog
     dialog.resize(600, 560)
     dialog.show()
-    panel.check()
+    panel.enter()
     return dialog
 
 
+def _tell(report: Report) -> None:
+    for callback in list(_Setup.callbacks):
+        callback(report)
+
+
 def _ask(question: str) -> bool:
-    return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_("HighResSegmentation: set-up")))
+    return bool(slicer.util.confirmYesNoDisplay(question, windowTitle=_title()))
+
+
+def _title() -> str:
+    return _("HighResSegmentation: set-up")

@@ -112,8 +112,8 @@ class Method(ABC):
     takes_boxes: ClassVar[bool] = False
     #: Whether :attr:`Options.spacing` means something to it.
     any_spacing: ClassVar[bool] = False
-    #: Whether :attr:`Options.resolution` may be ``fine``.
-    makes_finer: ClassVar[bool] = False
+    #: Whether :attr:`Options.resolution` may be ``fine``; of a method with a model, whether that model can do so.
+    makes_finer: bool = False
     #: Whether :attr:`Options.guidance_center` means something to it.
     takes_guidance: ClassVar[bool] = False
     #: Settings of the network, checked when a model is loaded.

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from HighResSegmentationLib.Jobs import Job, Jobs, OnFailed, OnProgress, sharedJobs
-from HighResSegmentationLib.Requests import ignoreProgress, imageFields, nodeID, nodeOf, requiredNode, waitFor
+from HighResSegmentationLib.Requests import imageFields, jobOn, nodeID, nodeOf, requiredNode, waitFor
 from OSSNetLib.ParameterNode import OSSNetParameterNode
 from OSSNetLib.Sampling import Sampling, gridOf, spacingText
 
@@ -120,11 +120,11 @@ class OSSNetLogic(ScriptedLoadableModuleLogic):
         def build(client: WorkerClient) -> Any:
             return _request(client, nodeOf(volumeID), settings, sampling, nodeOf(regionID), output)
 
-        def finished(result: dict[str, Any]) -> None:
+        def use(result: dict[str, Any], volume: Any) -> None:
             target = requiredNode(segmentationID) if segmentationID else None
-            onDone(self._made(result, requiredNode(volumeID), output, target, part))
+            onDone(self._made(result, volume, output, target, part))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
+        self.jobs.start(jobOn(volumeID, build, use, onFailed, onProgress))
 
     def startForecast(
         self, volume: Any, settings: Settings, onDone: Callable[[dict[str, Any]], None], onFailed: OnFailed

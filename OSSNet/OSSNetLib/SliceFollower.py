@@ -130,7 +130,10 @@ class SliceFollower:
             _checkUnchanged(volume, subject.key)
             grid, affine = sliceGrid(requiredNode(subject.sliceID), volume)
             fields = imageFields(client, volume, subject.settings)
-            return SampleRequest(grid=GridEntry.of(grid), level=self._level, labels=self._labels, **fields)
+            # Following must not set off an encoding, which takes minutes and could not be cancelled.
+            return SampleRequest(
+                grid=GridEntry.of(grid), level=self._level, labels=self._labels, remembered_only=True, **fields
+            )
 
         def done(result: dict[str, Any]) -> None:
             self._waiting = False

@@ -44,11 +44,11 @@ class OSSNetPanel(MethodPanel):
         listModels: Callable[[], Sequence[ModelEntry]],
         openSetup: Callable[[Callable[[Any], None]], Any],
     ) -> None:
-        #: What was encoded last.
+        #: What was encoded last, as far as is known: the worker may have forgotten it.
         self._encoded: Any = None
         MethodPanel.__init__(self, root, logic, listModels, openSetup)
         self.closer = CloserPanel(self.ui, icon, self.run.failed)
-        self.follower = SliceFollower(logic.jobs, self._followSoon, self._followEnded)
+        self.follower = SliceFollower(logic.jobs, self._followSoon, self._followFailed)
         self._soon = qt.QTimer(root)
         self._soon.setInterval(_FOLLOW_MS)
         self._soon.connect("timeout()", self.tick)
@@ -104,7 +104,10 @@ class OSSNetPanel(MethodPanel):
         encoded = self._encoded is not None and self._encoded == self._subject()
         self.ui.closerButton.enabled = encoded and not self.run.running
         self.ui.closerButton.toolTip = (
-            _("The network does not run again: all of this is read from the field that Apply has made.")
+            _(
+                "All of this is read from the field that Apply has made. The network runs again only where other work "
+                "has taken the field's place in memory."
+            )
             if encoded
             else _("Press Apply first.")
         )
@@ -144,36 +147,29 @@ class OSSNetPanel(MethodPanel):
         return lambda: self.make(output)
 
     def _sample(self, text: str, sampling: Sampling, output: Output, target: Any = None) -> None:
-        subject = self._subject()
-        arguments = (self.parameters.inputVolume, self.settings(), sampling, output)
+        subject, volume = self._subject(), self.parameters.inputVolume
 
         def done(outcome: Outcome) -> None:
             self._encoded = subject
             self._show(outcome, output, sampling.region is not None)
 
-        self.start(text, lambda: self.logic.startSample(*arguments, done, self.run.failed, self.showProgress, target))
+        self.start(
+            text,
+            lambda: self.logic.startSample(
+                volume, self.settings(), sampling, output, done, self.run.failed, self.showProgress, target
+            ),
+        )
 
     def _show(self, outcome: Outcome, output: Output, isPart: bool) -> None:
-        message = outcome.message
-        if output is Output.segmentation and outcome.node is not None and self.parameters is not None:
-            self._take(outcome.node, isPart)
-            if isPart and self.parameters.result is not None:
+        message, p = outcome.message, self.kept
+        if output is Output.segmentation and outcome.node is not None:
+            _take(p, outcome.node, isPart)
+            if isPart and p.result is not None:
                 text = _('It shows the region alone; "{name}" still shows the rest.')
-                message += "\n" + text.format(name=self.parameters.result.GetName())
+                message += "\n" + text.format(name=p.result.GetName())
         self.run.finished(message)
         if self.parameters is not None:
             self.forecast.askDevices()
-
-    def _take(self, node: Any, isPart: bool) -> None:
-        """A look at a region is shown beside the whole; one at the whole takes the place of all that was shown."""
-        p = self.parameters
-        for replaced in (p.part,) if isPart else (p.part, p.result):
-            if replaced is not None and replaced is not node:
-                replaced.SetDisplayVisibility(False)
-        if isPart:
-            p.part = node
-        else:
-            p.part, p.result = None, node
 
     # ---- following ----
 
@@ -210,11 +206,29 @@ class OSSNetPanel(MethodPanel):
     def _followSoon(self) -> None:
         self._soon.start()
 
+    def _followFailed(self, error: Exception) -> None:
+        """The worker did not answer; whatever the reason, what it remembers is not counted on any more."""
+        self._encoded = None
+        self.changed()
+        self._followEnded(error)
+
     def _followEnded(self, error: Exception) -> None:
         self.ui.followCheckBox.checked = False
-        if not isinstance(error, Cancelled):
+        # What the user waits for goes on.
+        if not isinstance(error, Cancelled) and not self.run.running:
             self.run.failed(error)
 
     def _stopFollowing(self, caller: Any = None, event: Any = None) -> None:
         self.follower.stop()
         self.ui.followCheckBox.checked = False
+
+
+def _take(p: Any, node: Any, isPart: bool) -> None:
+    """A look at a region is shown beside the whole; one at the whole takes the place of all that was shown."""
+    for replaced in (p.part,) if isPart else (p.part, p.result):
+        if replaced is not None and replaced is not node:
+            replaced.SetDisplayVisibility(False)
+    if isPart:
+        p.part = node
+    else:
+        p.part, p.result = None, node

@@ -13,6 +13,8 @@ from slicer.i18n import tr as _
 
 import slicer
 
+#: Voxels that are compared at once.
+_PIECE = 2**20
 #: Colours of what came and went.
 _GAINED, _LOST, _OTHER = [70, 190, 90], [220, 60, 60], [240, 200, 60]
 
@@ -94,12 +96,25 @@ def changes(earlier: Result, now: Result, volume: Any) -> list[Change]:
 
 def changesOf(before: NDArray, after: NDArray, names: Sequence[str]) -> list[Change]:
     """The same of two label maps (K, J, I) whose values 1, 2 ... have these names."""
-    found = []
+    found, counts = [], _countsOf(before, after, len(names))
     for value, name in enumerate(names, start=1):
-        old, new = before == value, after == value
-        sizes, common = (int(np.count_nonzero(old)), int(np.count_nonzero(new))), int(np.count_nonzero(old & new))
+        sizes, common = (int(counts[value].sum()), int(counts[:, value].sum())), int(counts[value, value])
         found.append(Change(name, *sizes, dice=2 * common / sum(sizes) if any(sizes) else 1.0))
     return found
+
+
+def _countsOf(before: NDArray, after: NDArray, most: int) -> NDArray[np.int64]:
+    """How many voxels had the value of the row and have that of the column; values above ``most`` may be among them.
+
+    In pieces, as label maps are large.
+    """
+    values = 1 + max(most, int(before.max()), int(after.max()))
+    counts = np.zeros(values**2, np.int64)
+    before, after = before.reshape(-1), after.reshape(-1)
+    for start in range(0, before.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        counts += np.bincount(before[piece].astype(np.intp) * values + after[piece], minlength=values**2)
+    return counts.reshape(values, values)
 
 
 def differenceOf(before: NDArray, after: NDArray) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from HighResSegmentationLib.Jobs import Job, Jobs, OnFailed, OnProgress, sharedJobs
-from HighResSegmentationLib.Requests import ignoreProgress, imageFields, nodeID, nodeOf, requiredNode, waitFor
+from HighResSegmentationLib.Requests import imageFields, jobOn, nodeID, nodeOf, requiredNode, waitFor
 from SRSegmentationLib.ParameterNode import SRSegmentationParameterNode
 
 if TYPE_CHECKING:
@@ -137,16 +137,15 @@ class SRSegmentationLogic(ScriptedLoadableModuleLogic):
 
             return SegmentRequest(**_asked(client, volumeID, settings))
 
-        def finished(result: dict[str, Any]) -> None:
+        def use(result: dict[str, Any], volume: Any) -> None:
             from SRSegmentationLib.GuidanceCrop import belongsTo, liesElsewhere
 
             segmentation = requiredNode(segmentationID) if segmentationID else None
             nodes = Targets(segmentation, *map(nodeOf, others))
-            volume = requiredNode(volumeID)
             moved = belongsTo(nodes.crop, volume, result["model"]["name"]) and liesElsewhere(nodes.crop, center)
             onDone(self._segmented(result, volume, settings, nodes, moved))
 
-        self.jobs.start(Job(build, finished, onFailed, onProgress or ignoreProgress))
+        self.jobs.start(jobOn(volumeID, build, use, onFailed, onProgress))
 
     def startForecast(
         self, volume: Any, settings: Settings, onDone: Callable[[dict[str, Any]], None], onFailed: OnFailed

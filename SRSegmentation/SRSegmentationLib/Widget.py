@@ -13,6 +13,7 @@ import slicer
 from HighResSegmentationLib.Frames import sourceOf
 from HighResSegmentationLib.Jobs import OnFailed
 from HighResSegmentationLib.MethodPanel import MethodPanel
+from HighResSegmentationLib.Requests import waitCursor
 from hrseg.errors import HrsegError, InputError
 from hrseg.model_header import read_header
 from SRSegmentationLib import Comparison, GuidanceCrop
@@ -214,8 +215,7 @@ class SRSegmentationPanel(MethodPanel):
 
         Results are comparable where only the guidance crop can differ: of one volume, made in the same ``way``.
         """
-        # While another module is shown the panel has no parameters, but the scene has.
-        p = self.parameters or self.logic.getParameterNode()
+        p = self.kept
         replaced, comparable = p.result, p.resultVolume is volume and p.resultOf == way
         with slicer.util.NodeModify(p.parameterNode):
             p.comparable = comparable
@@ -234,7 +234,8 @@ class SRSegmentationPanel(MethodPanel):
     def _showChanges(self, p: Any) -> None:
         earlier, now = _compared(p)
         there = p.comparable and earlier.isThere and now.isThere
-        found = Comparison.changes(earlier, now, p.resultVolume) if there else []
+        with waitCursor():
+            found = Comparison.changes(earlier, now, p.resultVolume) if there else []
         spacing = p.resultVolume.GetSpacing()
         flat = p.resultVolume.GetImageData().GetDimensions()[2] == 1
         self.crop.showChanges(found, math.prod(spacing[: 2 if flat else 3]), "mm2" if flat else "mm3")

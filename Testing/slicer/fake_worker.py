@@ -20,6 +20,7 @@ class FakeClient:
         self.requests: list[Request] = []
         self.events: list[Any] = []
         self.arrays: dict[str, Any] = {}
+        self.images: list[str] = []
         self.cancelled = self.closed = 0
         self.devices: Any = DEVICES
         self.forecast: Any = FORECAST
@@ -28,7 +29,11 @@ class FakeClient:
     def asked(self) -> list[str]:
         return [type(request).__name__ for request in self.requests]
 
+    def has_image(self, key: str) -> bool:
+        return key in self.images
+
     def image_file(self, key: str, array: Any, affine: Any, name: str = "") -> ImageFile:
+        self.images = [key]
         return ImageFile(key, f"{key}.npy", tuple(map(tuple, affine.tolist())), name)
 
     def submit(self, request: Request) -> int:

@@ -187,6 +187,30 @@ def test_a_new_python_is_used_from_the_next_job_on(scene: Any) -> None:
     assert len(told.results) == 2
 
 
+def test_closing_ends_the_worker_until_the_next_job(scene: Any) -> None:
+    clients = [FakeClient(), FakeClient()]
+    made = iter(clients)
+    jobs = Jobs(lambda: next(made))
+    jobs.close()
+    told, question, after = Told(), Told(), Told()
+    jobs.start(told.job())
+    jobs.start(question.job(background=True))
+    clients[0].end({"late": True})
+    jobs.close()
+    assert clients[0].closed == 1
+    for each in (told, question):
+        assert [type(error) for error in each.errors] == [Cancelled]
+    assert "worker process had to end" in jobs.log[-1]
+    assert not jobs.active
+    assert jobs._observed is None
+    jobs.poll()
+    assert told.results == []
+    jobs.start(after.job())
+    clients[1].end({"n": 1})
+    jobs.poll()
+    assert after.results == [{"n": 1}]
+
+
 def test_the_log_is_kept_short_and_saved(jobs: Jobs, client: FakeClient, tmp_path: Path) -> None:
     jobs.start(Told().job())
     client.events += [Log(f"line {n}") for n in range(3000)]

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fake_worker import FakeClient
 from slicer_env import slicer
 
 from HighResSegmentationLib import Packages
 from HighResSegmentationLib.Environment import Environment
+from HighResSegmentationLib.Jobs import Job, Jobs
 from HighResSegmentationLib.PythonReport import Report
+from hrseg.worker.messages import ProposeRequest
 
 GOOD = Report(True, "all is there", details="checked")
 
@@ -41,20 +46,41 @@ class FakeTorch:
 class FakeHost(Packages.Host):
     """Slicer, with or without the extension."""
 
-    def __init__(self, torch: FakeTorch | None = None, extension: bool | Exception = True) -> None:
-        self.torch, self.extension = torch, extension
+    def __init__(
+        self, torch: FakeTorch | None = None, extension: bool | Exception = True, installed: bool = False
+    ) -> None:
+        self.torch, self.extension, self.installed = torch, extension, installed
         self.packages: list[str] = []
+        self.again: list[str] = []
+        self.events: list[str] = []
 
     def pyTorch(self) -> FakeTorch | None:
         return self.torch
 
+    def hasPyTorchExtension(self) -> bool:
+        return self.installed
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        self.events.append("busy")
+        yield
+        self.events.append("ready")
+
+    def closeWorker(self) -> None:
+        self.events.append("worker closed")
+
     def installPyTorchExtension(self) -> bool:
+        self.events.append("extension")
         if isinstance(self.extension, Exception):
             raise self.extension
         return self.extension
 
     def installPackages(self, requirements: list[str]) -> None:
+        self.events.append("packages")
         self.packages += requirements
+
+    def reinstallPackages(self, requirements: list[str]) -> None:
+        self.again += requirements
 
 
 class Talk:
@@ -83,6 +109,7 @@ def test_nothing_to_do() -> None:
     too_old = Report(False, "Python 3.8.10 is too old")
     assert talk.install(too_old, host) == Packages.Outcome(False, "Python 3.8.10 is too old")
     assert talk.questions == []
+    assert host.events == []
 
 
 def test_question_names_packages_and_size_and_no_means_no() -> None:
@@ -93,6 +120,7 @@ def test_question_names_packages_and_size_and_no_means_no() -> None:
     (question,) = talk.questions
     assert "- torch>=2.4\n- pydantic>=2.7\n" in question
     assert "3 GB" in question
+    assert host.events == []
     assert host.torch is not None
     assert (host.torch.calls, host.packages) == ([], [])
 
@@ -109,11 +137,12 @@ def test_torch_by_its_extension_the_rest_by_pip(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     talk, host = Talk(), FakeHost(FakeTorch())
     outcome = talk.install(missing("torch>=2.4", "safetensors>=0.4", "pydantic>=2.7"), host)
-    assert outcome == Packages.Outcome(True, "all is there", restart=False)
+    assert outcome == Packages.Outcome(True, "all is there", restart=False, report=GOOD)
     assert host.torch is not None
     assert host.torch.calls == [("install", ">=2.4")]
     assert host.packages == ["safetensors>=0.4", "pydantic>=2.7"]
-    assert talk.lines == ["Collecting torch", "Installed torch", "checked"]
+    assert host.again == []
+    assert talk.lines == ["Collecting torch", "Installed torch"]
 
 
 def test_old_torch_is_replaced_and_slicer_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +161,48 @@ def test_failure_in_words_and_in_the_log() -> None:
     assert not outcome.ok
     assert "non-zero exit status 1" in outcome.text
     assert "no network" in outcome.text
+    # Part of it may be there by now: what is tried next goes by this.
+    assert outcome.report == GOOD
     assert host.packages == []
     assert talk.lines[:2] == ["Collecting torch", "Installed torch"]
     assert "CalledProcessError" in talk.lines[2]
+
+
+def test_the_worker_lets_go_of_its_files_and_the_cursor_waits_only_for_what_takes_time() -> None:
+    host = FakeHost()
+
+    def ask(question: str) -> bool:
+        host.events.append("asked")
+        return True
+
+    def check() -> Report:
+        host.events.append("checked")
+        return GOOD
+
+    Packages.install(missing("pydantic>=2.7"), check, ask, lambda line: None, host)
+    assert host.events == ["asked", "busy", "worker closed", "packages", "checked", "ready"]
+    host.events.clear()
+    Packages.install(missing("torch>=2.4"), check, ask, lambda line: None, host)
+    assert host.events == ["asked", "busy", "extension", "ready"]
+
+
+def test_what_is_damaged_is_installed_anew() -> None:
+    talk, host = Talk(), FakeHost()
+    names = ("safetensors>=0.4", "pydantic>=2.7", "psutil>=5.9")
+    # psutil is old, but works: its version is known.
+    talk.install(missing(*names, old=("pydantic>=2.7", "psutil>=5.9"), psutil="5.1"), host)
+    assert host.again == ["pydantic>=2.7"]
+    assert host.packages == ["safetensors>=0.4", "psutil>=5.9"]
+    assert "- pydantic>=2.7 (damaged, is installed again)\n- psutil>=5.9 (replaces 5.1)" in talk.questions[0]
+
+
+def test_an_extension_that_is_there_but_does_not_load_is_not_downloaded_again() -> None:
+    talk, host = Talk(), FakeHost(None, installed=True)
+    outcome = talk.install(missing("torch>=2.4"), host)
+    assert "is installed but does not load" in outcome.text
+    assert "enable it in the Extensions Manager" in outcome.text
+    assert (outcome.ok, outcome.restart) == (False, True)
+    assert (talk.questions, host.events) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -166,9 +234,10 @@ def test_what_slicer_ships_is_never_replaced() -> None:
 
 
 def test_other_pythons_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Environment, "check", lambda self: missing("torch>=2.4", "pydantic>=2.7"))
-    talk = Talk()
-    outcome = Environment("/env/bin/python", "other").install(talk.ask, talk.lines.append, FakeHost())
+    # Nothing is asked of that Python once more.
+    monkeypatch.delattr(Environment, "startCheck")
+    talk, report = Talk(), missing("torch>=2.4", "pydantic>=2.7")
+    outcome = Environment("/env/bin/python", "other").install(report, talk.ask, talk.lines.append, FakeHost())
     assert not outcome.ok
     assert outcome.text.endswith('"/env/bin/python" -m pip install "torch>=2.4" "pydantic>=2.7"')
     assert talk.questions == []
@@ -190,6 +259,26 @@ def test_pip_of_older_and_newer_slicers(monkeypatch: pytest.MonkeyPatch) -> None
     assert options["prompt_install"] is options["prompt_restart"] is False
 
 
+def test_damaged_packages_by_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(slicer.util, "pip_install", calls.append, raising=False)
+    Packages.Host().reinstallPackages(["pydantic>=2.7"])
+    # The second call adds dependencies that are missing.
+    assert calls == [["pydantic>=2.7", "--force-reinstall", "--no-deps"], ["pydantic>=2.7"]]
+
+
+def test_the_shared_worker_is_closed(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, errors = FakeClient(), []
+    jobs = Jobs(lambda: client)
+    monkeypatch.setattr("HighResSegmentationLib.Jobs.sharedJobs", lambda: jobs)
+    Packages.Host().closeWorker()
+    assert client.closed == 0
+    jobs.start(Job(lambda client: ProposeRequest(image=None, model="m"), lambda result: None, errors.append))  # type: ignore[arg-type]
+    Packages.Host().closeWorker()
+    assert client.closed == 1
+    assert "had to end" in str(errors[0])
+
+
 def test_the_extensions_module_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     assert Packages.Host().pyTorch() is None
@@ -199,20 +288,34 @@ def test_the_extensions_module_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(Packages.Host().pyTorch(), FakeTorch)
 
 
-def test_the_extension_is_downloaded_without_more_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
+class Manager:
+    """Slicer's extensions manager."""
 
-    class Manager:
-        def setInteractive(self, on: bool) -> None:
-            calls.append(on)
+    def __init__(self, error: Exception | None = None) -> None:
+        self.interactive, self.error = True, error
+        self.installed: list[str] = []
+        self.calls: list[tuple[str, bool, bool, bool]] = []
 
-        def isExtensionInstalled(self, name: str) -> bool:
-            return False
+    def isExtensionInstalled(self, name: str) -> bool:
+        return name in self.installed
 
-        def installExtensionFromServer(self, name: str) -> bool:
-            calls.append(name)
-            return True
+    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False) -> bool:
+        self.calls.append((name, restart, update, self.interactive))
+        if self.error:
+            raise self.error
+        return True
 
-    monkeypatch.setattr(slicer.app, "extensionsManagerModel", Manager, raising=False)
-    assert Packages.Host().installPyTorchExtension()
-    assert calls == [False, "PyTorch"]
+
+@pytest.mark.parametrize("error", [None, RuntimeError("no server")])
+def test_the_extension_is_downloaded_without_questions_and_without_a_restart(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Manager(error)
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: manager, raising=False)
+    assert not Packages.Host().hasPyTorchExtension()
+    with pytest.raises(RuntimeError) if error else contextlib.nullcontext():
+        assert Packages.Host().installPyTorchExtension()
+    assert manager.calls == [("PyTorch", False, False, False)]
+    assert manager.interactive
+    manager.installed.append("PyTorch")
+    assert Packages.Host().hasPyTorchExtension()

@@ -46,7 +46,9 @@ class Fakes:
         self.report, self.outcome = BAD, Outcome(True, "installed")
         self.checks: list[FakeCheck] = []
         self.asked: list[Environment] = []
-        self.installed: list[Environment] = []
+        self.installed: list[tuple[Environment, Report]] = []
+        self.renewed = 0
+        self.during: Any = lambda: None
         self.changes: list[Report] = []
 
     def startCheck(self, environment: Environment) -> Any:
@@ -54,9 +56,13 @@ class Fakes:
         self.checks.append(FakeCheck(self.report))
         return self.checks[-1]
 
-    def install(self, environment: Environment, ask: Any, log: Any) -> Outcome:
-        self.installed.append(environment)
+    def renew(self) -> None:
+        self.renewed += 1
+
+    def install(self, environment: Environment, report: Report, ask: Any, log: Any) -> Outcome:
+        self.installed.append((environment, report))
         log("Collecting torch")
+        self.during()
         return self.outcome
 
 
@@ -64,8 +70,12 @@ class Fakes:
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     monkeypatch.setattr(Settings, "_memory", {})
     monkeypatch.delenv(environments.VARIABLE, raising=False)
+    from HighResSegmentationLib import SetupPanel as module
+
+    fakes = Fakes()
+    monkeypatch.setattr(module, "sharedJobs", lambda: fakes)
     qt_env.errors.clear()
-    yield Fakes()
+    yield fakes
     assert not qt_env.errors
 
 
@@ -75,7 +85,7 @@ def panel(fakes: Fakes) -> Iterator[Any]:
 
     panel = SetupPanel(fakes.changes.append, fakes.startCheck, fakes.install)
     yield panel
-    panel.close()
+    panel.exit()
 
 
 def answer(panel: Any) -> None:
@@ -121,12 +131,18 @@ def test_all_there(panel: Any, fakes: Fakes) -> None:
     assert table(panel)["GPU"] == ("RTX, 20.0 of 24.0 GiB", "not necessary")
 
 
-def test_install_then_check_again(panel: Any, fakes: Fakes) -> None:
+def test_install_and_show_what_is_there_then(panel: Any, fakes: Fakes) -> None:
+    fakes.outcome = Outcome(True, "installed", report=GOOD)
     panel.check()
     answer(panel)
     panel.ui.installButton.click()
-    assert fakes.installed == [environments.slicerEnvironment()]
-    assert len(fakes.checks) == 2
+    # With what the panel shows: the Python is not asked once more.
+    assert fakes.installed == [(environments.slicerEnvironment(), BAD)]
+    assert len(fakes.checks) == 1
+    assert fakes.changes == [BAD, GOOD]
+    assert panel.ui.statusLabel.text == "installed"
+    assert table(panel)["torch"] == ("2.4.0", "2.4 or newer")
+    assert not panel.ui.installButton.enabled
     assert "Missing: PyTorch.\nprinted\nCollecting torch\ninstalled" in panel.ui.logText.toPlainText()
 
 
@@ -138,6 +154,76 @@ def test_declined_or_failed_installation_stays_readable(panel: Any, fakes: Fakes
     assert panel.ui.statusLabel.text == "Nothing was installed."
     assert len(fakes.checks) == 1
     assert not panel.ui.restartButton.isHidden()
+
+
+def test_nothing_else_is_started_during_an_installation(panel: Any, fakes: Fakes) -> None:
+    from HighResSegmentationLib.SetupPanel import SetupPanel
+
+    other = SetupPanel(None, fakes.startCheck, fakes.install)
+    for each in (panel, other):
+        each.check()
+        answer(each)
+    ui, enabled = panel.ui, []
+
+    def during() -> None:
+        controls = ui.installButton, ui.checkButton, ui.restartButton, ui.slicerRadioButton, ui.otherRadioButton
+        enabled.extend(each.enabled for each in (*controls, ui.pathLineEdit, ui.browseButton))
+        # As when the panel is left and entered, and by another panel.
+        panel.exit()
+        panel.check()
+        panel._onInstall()
+        other.ui.installButton.click()
+        other.ui.checkButton.click()
+        enabled.append(ui.checkButton.enabled)
+
+    fakes.during = during
+    ui.installButton.click()
+    assert enabled == [False] * 8
+    assert (len(fakes.installed), len(fakes.checks)) == (1, 2)
+    assert "are being installed" in other.ui.statusLabel.text
+    assert ui.statusLabel.text == "installed"
+    assert ui.installButton.enabled
+    assert ui.checkButton.enabled
+    assert ui.slicerRadioButton.enabled
+    assert not ui.browseButton.enabled
+
+
+def test_an_error_leaves_the_panel_usable(panel: Any, fakes: Fakes) -> None:
+    def fail() -> None:
+        raise RuntimeError("unexpected")
+
+    fakes.during = fail
+    panel.check()
+    answer(panel)
+    with pytest.raises(RuntimeError):
+        panel._onInstall()
+    assert panel.ui.installButton.enabled
+    panel.check()
+    assert len(fakes.checks) == 2
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_restart_asks_first(panel: Any, yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, windowTitle: calls.append(text) or yes)
+    monkeypatch.setattr(slicer.util, "restart", lambda: calls.append("restart"))
+    panel.ui.restartButton.click()
+    assert "not been saved are lost" in calls[0]
+    assert calls[1:] == ["restart"] * yes
+    assert "after asking about unsaved data" not in panel.ui.restartButton.toolTip
+
+
+def test_the_next_job_gets_a_fresh_worker(panel: Any, fakes: Fakes, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    panel.ui.otherRadioButton.click()
+    panel.ui.pathLineEdit.text = str(python)
+    panel.ui.pathLineEdit.returnPressed.emit()
+    # The panel may be closed before the answer comes.
+    assert fakes.renewed == 1
+    answer(panel)
+    panel.ui.installButton.click()
+    assert fakes.renewed == 2
 
 
 def test_other_python(panel: Any, fakes: Fakes, tmp_path: Path) -> None:
@@ -191,10 +277,17 @@ def test_dialog(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         module, "SetupPanel", lambda onChanged, kind=module.SetupPanel: kind(onChanged, fakes.startCheck, fakes.install)
     )
-    dialog = module.showSetup()
-    assert module.showSetup() is dialog
+    first: list[Report] = []
+    second: list[Report] = []
+    dialog = module.showSetup(first.append)
+    assert module.showSetup(second.append) is dialog
+    assert module.showSetup(first.append) is dialog
     assert len(fakes.checks) == 1
+    module._tell(BAD)
+    assert (first, second) == ([BAD], [BAD])
     dialog.reject()
     assert fakes.checks[0].cancelled
     assert module.showSetup() is not dialog
+    module._tell(GOOD)
+    assert first == [BAD]
     module._Setup.dialog.reject()

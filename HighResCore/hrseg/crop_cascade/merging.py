@@ -17,7 +17,7 @@ from hrseg.resample import resample, resample_labels
 
 Merge = Literal["mean", "max", "or"]
 #: Slices that are joined at once.
-_SLAB = 16
+SLAB = 16
 #: Width of the Gaussian weight of a crop, as a share of its side.
 _SIGMA = 0.25
 
@@ -91,8 +91,8 @@ class Canvas:
 
     def slabs(self) -> Iterator[tuple[int, Tensor]]:
         """(start, probabilities (classes, thickness, J, I)) in order; outside every crop all is background."""
-        for start in range(0, self._shape[0], _SLAB):
-            yield start, self._slab(start, min(start + _SLAB, self._shape[0]))
+        for start in range(0, self._shape[0], SLAB):
+            yield start, self._slab(start, min(start + SLAB, self._shape[0]))
 
     def _slab(self, start: int, stop: int) -> Tensor:
         place = Box((start, 0, 0), (stop, *self._shape[1:]))

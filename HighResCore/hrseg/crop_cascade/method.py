@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from hrseg.blocks import placed
 from hrseg.crop_cascade.boxes import JOIN, ObjectBox, crop_around, object_boxes, share
 from hrseg.crop_cascade.coarse import Coarse, coarse_pass, probabilities
-from hrseg.crop_cascade.merging import Canvas, Region, cut
+from hrseg.crop_cascade.merging import SLAB, Canvas, Region, cut
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings, unfit
-from hrseg.crop_cascade.touching import split_instances
+from hrseg.crop_cascade.touching import SPLITTING, split_instances
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid
 from hrseg.image import Image
@@ -237,12 +237,13 @@ class CropCascade(Method):
         with run.stage("joining"):
             keep = options.keep_probability
             assembly = assemble(canvas.slabs(), prepared, header.classes, keep_probability=keep)
-            labels = assembly.labels()
+            labels, probability = assembly.labels(), assembly.probability()
+            # It holds a slice of probabilities, which of a 2D image is all.
+            del assembly
             instances = instances_of(labels, image.grid, boxes) if options.instances else None
             if instances is not None and self._settings.split:
                 drawn = [entry.drawn for entry in objects if entry.drawn and not entry.drawn.proposed]
                 boxes = drawn + split_instances(instances, image.grid, len(drawn), self._settings.split)
-        probability = assembly.probability()
         return result_of(labels, image.grid, header, run, device, probability, boxes=boxes, instances=instances)
 
     def _as_box(self, tight: Box, grid: Grid, number: int) -> RegionBox:
@@ -264,9 +265,13 @@ class CropCascade(Method):
             return network
         header, grid = self.model.header, image.grid
         crops = 4 * count * header.classes * math.prod(self._sides)
-        plane = 16 * 4 * (header.classes + 2) * math.prod(grid.shape[1:])
-        kept = grid.size * (1 + 4 * len(header.labels) * options.keep_probability + 6 * options.instances)
-        return network + crops + plane + kept
+        kept = grid.size * (1 + 4 * len(header.labels) * options.keep_probability)
+        # Sums and weights of a slab, and a slice of the last one; then the objects' numbers and the work on them.
+        numbers = min(SLAB, grid.shape[0]) * (header.classes + 2) + header.classes
+        joining = 4 * numbers * math.prod(grid.shape[1:])
+        instances = grid.size * (2 + (SPLITTING if self._settings.split else 4)) * options.instances
+        # Of the network its code stays.
+        return crops + max(network, cpu_network_bytes(0) + kept + max(joining, instances))
 
     def _network_bytes(self, part: str, device: torch.device, batch: int) -> int:
         activations = int(self._bytes_per_voxel[part] * batch * math.prod(self._sides))

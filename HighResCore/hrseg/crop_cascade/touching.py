@@ -13,6 +13,8 @@ from hrseg.prompts import RegionBox
 _SMALLEST = 16
 #: Voxels along an axis that smoothing needs.
 _SHORTEST = 4
+#: Bytes per voxel that :func:`split_instances` needs beside the instances, measured: most of it is the watershed's.
+SPLITTING = 28
 
 
 def split_instances(instances: NDArray[np.uint16], grid: Grid, drawn: int, depth: float) -> list[RegionBox]:
@@ -31,7 +33,8 @@ def split_instances(instances: NDArray[np.uint16], grid: Grid, drawn: int, depth
     numbers, found = split_touching(proposed, grid, depth)
     found = found[: np.iinfo(instances.dtype).max - drawn]
     numbers[numbers > len(found)] = 0
-    instances[proposed] = np.where(numbers, numbers + drawn, 0)[proposed]
+    np.add(numbers, drawn, out=numbers, where=numbers > 0)
+    np.copyto(instances, numbers, casting="unsafe", where=proposed)
     return [RegionBox.of_voxels(box, grid, f"object {n}") for n, box in enumerate(found, drawn + 1)]
 
 
@@ -53,29 +56,47 @@ def split_touching(mask: NDArray[np.bool_], grid: Grid, depth: float) -> tuple[N
         return np.zeros(mask.shape, dtype=np.uint32), []
     flat = mask.shape[0] == 1
     # What the image's edge cuts goes on behind it.
-    padded = np.pad(mask[0] if flat else mask, _SHORTEST, mode="edge")
-    image = sitk.GetImageFromArray(padded.astype(np.uint8))
-    image.SetSpacing(grid.spacing[::-1][: padded.ndim])
+    image = sitk.GetImageFromArray(np.pad((mask[0] if flat else mask).view(np.uint8), _SHORTEST, mode="edge"))
+    image.SetSpacing(grid.spacing[::-1][: image.GetDimension()])
     unit = min(image.GetSpacing())
-    inward = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    smooth = sitk.SmoothingRecursiveGaussian(inward, unit)
+    # What is large lives no longer than needed: nested calls, and views of what is found.
+    smooth = sitk.SmoothingRecursiveGaussian(
+        sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True), unit
+    )
     basins = sitk.MorphologicalWatershed(smooth, level=depth * unit, markWatershedLine=False, fullyConnected=True)
+    del smooth
     # A basin may reach over the background from one object to the next.
     parts = sitk.ConnectedComponent(image, True)
-    inner = (slice(_SHORTEST, -_SHORTEST),) * padded.ndim
-    return _numbered(*(sitk.GetArrayFromImage(found)[inner].reshape(mask.shape) for found in (parts, basins)))
+    inner = (slice(_SHORTEST, -_SHORTEST),) * image.GetDimension()
+    numbers = _numbered(*(sitk.GetArrayViewFromImage(found)[inner] for found in (parts, basins))).reshape(mask.shape)
+    return numbers, _boxes(numbers)
 
 
-def _numbered(parts: NDArray, basins: NDArray) -> tuple[NDArray[np.uint32], list[Box]]:
-    """Numbers of the pairs of part and basin that have enough voxels, and their boxes."""
-    pairs = parts.astype(np.int64) * (int(basins.max()) + 1) + np.where(parts, basins, 0)
-    values, places, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-    kept = (values > 0) & (counts >= _SMALLEST)
-    numbers = np.where(kept, kept.cumsum(), 0).astype(np.uint32)[places].reshape(pairs.shape)
+def _numbered(parts: NDArray, basins: NDArray) -> NDArray[np.uint32]:
+    """Numbers of the pairs of part and basin that have enough voxels; line by line (of volumes slice by slice)."""
+    factor = int(basins.max()) + 1
+
+    def pairs(line: int) -> NDArray[np.int64]:
+        return np.where(parts[line], parts[line].astype(np.int64) * factor + basins[line], 0)
+
+    found, counts = zip(*(np.unique(pairs(n), return_counts=True) for n in range(len(parts))), strict=True)
+    values, places = np.unique(np.concatenate(found), return_inverse=True)
+    enough = np.bincount(places, np.concatenate(counts)) >= _SMALLEST
+    # The background is number 0.
+    kept = np.concatenate([[0], values[(values > 0) & enough]])
+    numbers = np.empty(parts.shape, dtype=np.uint32)
+    for n, line in enumerate(numbers):
+        place = np.searchsorted(kept, pairs(n), side="right") - 1
+        line[...] = np.where(kept[place] == pairs(n), place, 0)
+    return numbers
+
+
+def _boxes(numbers: NDArray[np.uint32]) -> list[Box]:
+    """Around the voxels of each number from 1; all numbers up to the highest occur."""
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.Execute(sitk.GetImageFromArray(numbers))
     boxes = []
-    for number in range(1, int(kept.sum()) + 1):
+    for number in range(1, statistics.GetNumberOfLabels() + 1):
         i, j, k, width, height, depth = statistics.GetBoundingBox(number)
         boxes.append(Box((k, j, i), (k + depth, j + height, i + width)))
-    return numbers, boxes
+    return boxes

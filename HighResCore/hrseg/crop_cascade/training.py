@@ -25,8 +25,8 @@ from hrseg.crop_cascade.coarse import coarse_pass
 from hrseg.crop_cascade.merging import cut, cut_labels
 from hrseg.crop_cascade.network import CascadeNetwork, NetworkSettings
 from hrseg.crop_cascade.settings import InferenceSettings
-from hrseg.errors import ModelError
-from hrseg.geometry import Box, as_shape
+from hrseg.errors import InputError, ModelError
+from hrseg.geometry import Box, Vector, as_shape
 from hrseg.methods import method_class
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share
@@ -145,9 +145,14 @@ class CoarseTask(_Cascade):
         self._augment = Augment(settings.augmentation, header, None)
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
-        """See :meth:`Task.begin`."""
+        """See :meth:`Task.begin`. Raises InputError for fewer cases than folds."""
         self._network = self._build()
         if self._fold:
+            if len(cases) < self._fold[1]:
+                raise InputError(
+                    f"{len(cases)} training case{'s' * (len(cases) != 1)} cannot be split into folds: {self._fold[1]}; "
+                    "set folds: 0 in the recipe's training, or give more cases."
+                )
             cases = [case for number, case in enumerate(cases) if number % self._fold[1] != self._fold[0]]
         self._blocks = {case.name: self._shrunk(case) for case in cases}
         return self._network.coarse, cases
@@ -229,7 +234,7 @@ class FineTask(_Cascade):
         true, proposed = self._true[case.name], self._proposals[case.name]
         if self._inference.published:
             return self._published_crop(true, shape, rng)
-        around = partial(crop_around, settings=self._inference, spacing=self._spacing)
+        around = partial(crop_around, settings=self._inference, spacing=self._spacing(case))
         kind = rng.random_sample()
         if proposed and kind < s.proposed:
             return around(proposed[rng.randint(len(proposed))])
@@ -249,12 +254,11 @@ class FineTask(_Cascade):
     def _proposed(self, network: nn.Module, case: TrainingCase) -> list[Box]:
         s = self._inference
         mask = coarse_pass(network.eval(), case.image, s, CPU).mask(s.threshold)
-        return [entry.tight for entry in object_boxes(mask, s, self._spacing)]
+        return [entry.tight for entry in object_boxes(mask, s, self._spacing(case))]
 
-    @property
-    def _spacing(self) -> tuple[float, float, float]:
-        """Of working grids; images without one of their own are isotropic in plane."""
-        return self.header.preprocessing.spacing or (1.0, 1.0, 1.0)
+    def _spacing(self, case: TrainingCase) -> Vector:
+        """Of the case's working grid: the model's, or that of the image where the model works at any, as in use."""
+        return self.header.preprocessing.spacing or case.spacing or (1.0, 1.0, 1.0)
 
 
 def _resized(case: TrainingCase, sides: list[int]) -> TrainingCase:

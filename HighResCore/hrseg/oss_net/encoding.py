@@ -58,7 +58,10 @@ class Encoding(ABC):
 
 
 def encode(network: nn.Module, image: Tensor, spacing: Sequence[float]) -> Encoding:
-    """The image (C, K, J, I), on the network's device, encoded. ``spacing``: mm (k, j, i)."""
+    """The image (C, K, J, I), on the network's device, encoded.
+
+    ``spacing``: mm (k, j, i), see :func:`hrseg.oss_net.settings.told_spacing`.
+    """
     if isinstance(network, FieldNetwork):
         with torch.no_grad(), autocast(image.device):
             maps = network.encode(image[None])

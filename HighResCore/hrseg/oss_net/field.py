@@ -102,14 +102,17 @@ class Field:
         names = {label.value: label.name for label in self.model.header.labels}
         return LabelMap(labels, grid, names)
 
-    def probability(self, grid: Grid | None = None, *, run: Run | None = None) -> NDArray[np.float32]:
-        """Probability of each label at each voxel of a grid, (labels, K, J, I)."""
+    def probability(
+        self, grid: Grid | None = None, *, labels: Sequence[int] | None = None, run: Run | None = None
+    ) -> NDArray[np.float32]:
+        """Probability of labels, by their values (all if left out), at each voxel of a grid, (labels, K, J, I)."""
         grid, run = grid or self.source, run or Run()
         mapping = LatticeMap.between(grid, self.grid)
-        result = np.empty((len(self.model.header.labels), *grid.shape), dtype=np.float32)
+        values = [label.value for label in self.model.header.labels] if labels is None else list(labels)
+        result = np.empty((len(values), *grid.shape), dtype=np.float32)
         with run.stage("probability", grid.size) as advance:
             for tile, nodes in _tiles(grid, mapping):
-                result[(..., *tile.slices)] = self._probability(mapping(nodes))[:, 1:].T.reshape(-1, *tile.shape)
+                result[(..., *tile.slices)] = self._probability(mapping(nodes))[:, values].T.reshape(-1, *tile.shape)
                 advance(tile.size)
         return result
 

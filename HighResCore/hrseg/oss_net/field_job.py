@@ -107,14 +107,15 @@ def read_field(job: FieldJob, method: Method, run: Run) -> dict[str, Any]:
     with run.stage("reading"):
         grid = _grid(job, header, run)
         run.count_memory_from_here()
-        method.check_room(grid, options, run)
+        method.check_room(grid, options, run, surface=job.surface is not None)
         field = _loaded(job, method, header, grid, options, run)
     result = method.look(field, grid, options, run, level=job.level)
     if job.surface:
         _write_surfaces(job.surface, field, result, job.level, run)
         peak = max(run.peak_memory.values())
         result = replace(result, notices=run.notices, peak_memory=peak, stage_memory=run.peak_memory)
-    forecast = method.look_bytes(field.grid, grid, options, torch.device(result.device))
+    surface = job.surface is not None
+    forecast = method.look_bytes(field.grid, grid, options, torch.device(result.device), surface=surface)
     return write_result(job, method, result, run, forecast)
 
 
@@ -139,7 +140,7 @@ def _loaded(job: FieldJob, method: OssNet, header: FieldHeader, grid: Grid, opti
     working = header.grid.grid()
 
     def cost(device: torch.device, _: int) -> int:
-        return method.look_bytes(working, grid, options, device)
+        return method.look_bytes(working, grid, options, device, surface=job.surface is not None)
 
     def work(device: torch.device, _: int) -> Field:
         return load_field(job.image, method.model, device)

@@ -20,7 +20,8 @@ from hrseg.oss_net.encoding import CACHE, encode
 from hrseg.oss_net.field import Field, check_room
 from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
-from hrseg.oss_net.settings import InferenceSettings, NetworkSettings
+from hrseg.oss_net.settings import InferenceSettings, NetworkSettings, told_spacing
+from hrseg.oss_net.surface import SURFACE
 from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
 from hrseg.runtime import CPU, Run, with_fallback
 
@@ -93,16 +94,21 @@ class OssNet(Method):
             labels = field.labels_of(probability)
         return result_of(labels, grid, header, run, device, probability, continuous=field)
 
-    def check_room(self, grid: Grid, options: Options, run: Run) -> None:
-        """Raises OutOfMemory where there is no room for the result on ``grid``."""
-        check_room(grid, self._bytes_kept(options), run.budget_on(CPU))
+    def check_room(self, grid: Grid, options: Options, run: Run, *, surface: bool = False) -> None:
+        """Raises OutOfMemory where there is no room for the result on ``grid``, and for its ``surface`` if wanted."""
+        check_room(grid, self._bytes_kept(options) + SURFACE * surface, run.budget_on(CPU))
 
-    def look_bytes(self, working: Grid, grid: Grid, options: Options, device: torch.device) -> int:
-        """Bytes of the device's memory that :meth:`look` on ``grid`` needs, a field that was made on ``working``
-        included."""
+    def look_bytes(
+        self, working: Grid, grid: Grid, options: Options, device: torch.device, *, surface: bool = False
+    ) -> int:
+        """Bytes of the device's memory that :meth:`look` on ``grid`` needs, and what makes a ``surface`` of that.
+
+        A field that was made on ``working`` is included.
+        """
         # The image is kept in half precision.
         held = 2 * len(self.model.header.channels) * working.size + self._asking_bytes(working)
-        return held + (grid.size * self._bytes_kept(options) if device.type == "cpu" else 0)
+        each = self._bytes_kept(options) + SURFACE * surface
+        return held + (grid.size * each if device.type == "cpu" else 0)
 
     def field(self, image: Image, run: Run, *, remember: bool = False) -> Field:
         """The image as a field; the one of the last call where the same image was to be remembered.
@@ -148,7 +154,8 @@ class OssNet(Method):
         def work(device: torch.device, _: int) -> Field:
             network = placed(self.model.network, device)
             with run.stage("encoding"):
-                encoding = encode(network, values.to(device), prepared.grid.spacing)
+                spacing = told_spacing(self.model.header, prepared.grid.spacing)
+                encoding = encode(network, values.to(device), spacing)
             return Field(self.model, prepared.grid, image.grid, encoding)
 
         return with_fallback(run, [1], cost, work, held=2 * values.numel())

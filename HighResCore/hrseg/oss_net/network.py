@@ -80,7 +80,7 @@ class FieldNetwork(nn.Module):
         Args:
             image: (N, C, K, J, I).
             points: (N, P, 3), (k, j, i) in voxels of the image, fractional.
-            spacing: (N, 3), mm (k, j, i).
+            spacing: (N, 3), mm (k, j, i), see :func:`hrseg.oss_net.settings.told_spacing`.
         """
         shape = image.shape[2:]
         maps = self.encode(image)
@@ -107,7 +107,7 @@ class FieldNetwork(nn.Module):
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
 
     def condition(self, maps: Tensor, spacing: Tensor) -> Tensor:
-        """What is known of images as wholes: mean features, and the logarithm of the spacing in mm."""
+        """What is known of images as wholes: mean features, and the logarithm of the spacing that it is told."""
         return torch.cat([maps[:, : -self.classes].mean(dim=(2, 3, 4)), spacing.log()], dim=1)
 
     def decode(self, context: Tensor, detail: Tensor, coordinates: Tensor, modulation: Modulation) -> Tensor:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hrseg.model_file import Share, Strict
+from hrseg.geometry import Vector
+from hrseg.model_file import Header, Share, Strict
 
 Width = Annotated[int, Field(ge=1, le=1024)]
 Stride = Literal[1, 2, 4, 8, 16]
@@ -103,3 +104,13 @@ class InferenceSettings(Strict):
     margin: Share = 0.2
     found: Annotated[float, Field(gt=0, le=1)] = 0.3
     chunk: Annotated[int, Field(ge=64, le=2**20)] = 16384
+
+
+def told_spacing(header: Header, spacing: Vector) -> Vector:
+    """What the field's network is told of a working grid with this spacing, mm (k, j, i).
+
+    In 2D not how thick the slice is, and nothing where the model works at any spacing: pictures name one for printing.
+    """
+    if header.dimension == 3:
+        return spacing
+    return (1.0, *spacing[1:]) if header.preprocessing.spacing else (1.0, 1.0, 1.0)

@@ -22,6 +22,10 @@ _EDGES = np.array([(a, b) for a in range(8) for b in range(a + 1, 8) if abs(_COR
 #: Voxels between which the slope is taken, and that a vertex may move at once.
 _SLOPE_STEP, _MOST = 0.25, 0.5
 _MOVES = 3
+#: Slices that are searched at once.
+_SLAB = 8
+#: Bytes per voxel of a label map that :func:`surface_of` needs with its mask: measured, of a block as large as that.
+SURFACE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +47,16 @@ def surface_of(mask: NDArray[np.bool_], lead: Lead, grid: Grid) -> Surface:
     Args:
         lead: positive inside of the mask, negative outside; asked near the boundary alone.
     """
-    inside = np.argwhere(mask)
-    if not len(inside):
+    inside = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not len(inside[0]):
         return Surface(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
     # Two voxels more, so that what ends at the border of the grid is closed there.
-    box = Box(as_shape(inside.min(axis=0)), as_shape(inside.max(axis=0) + 1)).expand(2)
-    del inside
+    box = Box(as_shape([where[0] for where in inside]), as_shape([where[-1] + 1 for where in inside])).expand(2)
     padded = np.zeros(box.shape, dtype=bool)
     inner = box.clip(grid.shape)
     padded[inner.shift([-n for n in box.start]).slices] = mask[inner.slices]
-    cells = np.argwhere(_crossed(padded))
-    values = _node_values(padded, cells, box, grid, lead)
-    points = cells + _crossings(values)
-    index = points + np.asarray(box.start)
+    cells = _where(_crossed, padded)
+    index = cells + _crossings(_node_values(padded, cells, box, grid, lead)) + np.asarray(box.start)
     within = np.asarray(grid.shape) - 1.0
     for _ in range(_MOVES):
         index = _towards_boundary(index, lead, within)
@@ -64,6 +65,17 @@ def surface_of(mask: NDArray[np.bool_], lead: Lead, grid: Grid) -> Surface:
     if np.linalg.det(grid.affine[:3, :3]) < 0:
         triangles = triangles[:, ::-1].copy()
     return Surface(grid.to_world(index), triangles)
+
+
+def _where(found: Callable[[NDArray[np.bool_]], NDArray[np.bool_]], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Indices (P, 3) of what is found in ``mask`` between neighbours, slab by slab to save memory."""
+    parts = []
+    for start in range(0, len(mask), _SLAB):
+        # The last slice, which slabs share, is the next one's.
+        part = np.argwhere(found(mask[start : start + _SLAB + 1])[:_SLAB])
+        part[:, 0] += start
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _crossed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -77,9 +89,12 @@ def _crossed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _node_values(mask: NDArray[np.bool_], cells: NDArray, box: Box, grid: Grid, lead: Lead) -> NDArray[np.float32]:
     """Values (C, 8) at the corners of cells, each voxel asked once; -1 outside the grid."""
-    nodes = cells[:, None] + _CORNERS
-    number = np.ravel_multi_index(tuple(np.moveaxis(nodes, -1, 0)), mask.shape)
-    once, where = np.unique(number, return_inverse=True)
+    number = np.ravel_multi_index(tuple(cells.T), mask.shape)
+    steps = np.ravel_multi_index(tuple(_CORNERS.T), mask.shape)
+    asked = np.zeros(mask.size, dtype=bool)
+    for step in steps:
+        asked[number + step] = True
+    once = np.flatnonzero(asked)
     index = np.stack(np.unravel_index(once, mask.shape), axis=1) + np.asarray(box.start)
     known = ((index >= 0) & (index < grid.shape)).all(axis=1)
     values = np.full(len(once), -1, dtype=np.float32)
@@ -87,7 +102,10 @@ def _node_values(mask: NDArray[np.bool_], cells: NDArray, box: Box, grid: Grid, 
     # The mask decides; where both sides are equally probable, values could contradict it.
     side = mask.ravel()[once]
     values = np.where(side, np.maximum(values, 1e-4), np.minimum(values, -1e-4))
-    return values[where.reshape(number.shape)]
+    found = np.empty((len(cells), len(steps)), dtype=np.float32)
+    for corner, step in enumerate(steps):
+        found[:, corner] = values[np.searchsorted(once, number + step)]
+    return found
 
 
 def _crossings(values: NDArray[np.float32]) -> Floats:
@@ -128,7 +146,7 @@ def _triangles(mask: NDArray[np.bool_], cells: NDArray) -> NDArray[np.int64]:
         b, c = (axis + 1) % 3, (axis + 2) % 3
         low = (slice(None),) * axis + (slice(None, -1),)
         high = (slice(None),) * axis + (slice(1, None),)
-        nodes = np.argwhere(mask[low] != mask[high])
+        nodes = _where(lambda slab, low=low, high=high: slab[low] != slab[high], mask)  # type: ignore[misc]
         step_b, step_c = np.eye(3, dtype=int)[[b, c]]
         around = [nodes, nodes - step_b, nodes - step_b - step_c, nodes - step_c]
         corner = [np.searchsorted(number, np.ravel_multi_index(tuple(place.T), mask.shape)) for place in around]

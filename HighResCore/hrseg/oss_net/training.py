@@ -15,7 +15,7 @@ from hrseg.methods import settings as checked
 from hrseg.model_file import Header
 from hrseg.oss_net.losses import auxiliary_loss, point_loss
 from hrseg.oss_net.sampling import draw_points, node_labels
-from hrseg.oss_net.settings import NetworkSettings
+from hrseg.oss_net.settings import NetworkSettings, told_spacing
 from hrseg.oss_net.training_settings import FieldTraining
 from hrseg.resample import crop_or_pad
 from hrseg.training.augmentation import Augment
@@ -30,7 +30,7 @@ class FieldTask(Task):
         self.header = header
         self.settings: FieldTraining = checked(FieldTraining, settings, header.name)
         network = checked(NetworkSettings, header.network, header.name)
-        self._published = network.variant != "field"
+        self._variant, self._published = network.variant, network.variant != "field"
         patch, finer = self.settings.patch, self.settings.finer
         if len(patch) != header.dimension:
             raise ModelError(f"The patch {patch} must have {header.dimension} sides.")
@@ -67,16 +67,28 @@ class FieldTask(Task):
 
         Augmentation by scale does not change it: that stands for larger and smaller subjects, not for other voxels.
         """
-        return self.header.preprocessing.spacing or case.spacing or (1.0, 1.0, 1.0)
+        spacing = self.header.preprocessing.spacing or case.spacing or (1.0, 1.0, 1.0)
+        return told_spacing(self.header, spacing)
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
-        """See :meth:`Task.begin`. Raises InputError for a label map that is not as fine as the recipe says."""
+        """See :meth:`Task.begin`.
+
+        Raises:
+            InputError: a label map that is not as fine as the recipe says; a published variant, whose losses take what
+                nobody drew for background, and a case without some label.
+        """
         for case in cases:
             expected = tuple(n * f for n, f in zip(case.image.shape[1:], self.finer, strict=True))
             if case.label.shape != expected:
                 raise InputError(
                     f'The label map of "{case.name}" is not {self.settings.finer} times finer than its image; '
                     "give such label maps, or change finer in the recipe's training."
+                )
+            if self._published and not all(case.annotated):
+                name = self.header.labels[case.annotated.index(False)].name
+                raise InputError(
+                    f'The variant "{self._variant}" learns from cases in which every label was drawn, but "{name}" is '
+                    f'not annotated in "{case.name}"; leave that case out, or use the variant "field".'
                 )
         return super().begin(trained, cases)
 

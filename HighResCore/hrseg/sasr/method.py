@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hrseg.blocks import placed
 from hrseg.errors import InputError, ModelError
@@ -48,6 +49,7 @@ class Sasr(Method):
         self._settings = settings(InferenceSettings, header.inference, header.name)
         self._network = settings(NetworkSettings, header.network, header.name)
         self._factors = self._network.all_factors(header.dimension)
+        self.makes_finer = max(self._factors) > 1
         self._multiple = self._network.multiple(header.dimension)
         self._peaks: dict[bool, tuple[float, float]] = {}
 
@@ -128,7 +130,7 @@ class Sasr(Method):
         name = self.model.header.name
         if options.super_resolved and not self._network.sr:
             raise InputError(f'The model "{name}" was trained without super-resolving images; ask for the mask alone.')
-        if options.resolution == "fine" and max(self._factors) == 1:
+        if options.resolution == "fine" and not self.makes_finer:
             raise InputError(f'The model "{name}" makes no masks finer than the image; use the resolution "input".')
 
     def _shrinks(self, options: Options) -> bool:
@@ -154,8 +156,9 @@ class Sasr(Method):
     ) -> tuple[LabelAssembly, Image | None]:
         """The label map, and the super-resolved image if wanted, from slabs of both together."""
         classes, shape, axis = self.model.header.classes, view.place.grid.shape, 1 if view.flat else 0
+        means = [view.means[axis], *(n for a, n in enumerate(view.means) if a != axis)]
         keep = options.keep_probability
-        assembly = LabelAssembly(view.place, classes, keep_probability=keep, axis=axis)
+        assembly = LabelAssembly(view.averaged, classes, keep_probability=keep, axis=axis)
         sharp = np.empty((len(self.model.header.channels), *shape), np.float32) if options.super_resolved else None
         rest = [n for a, n in enumerate(shape) if a != axis]
         for start, slab in self._slabs(view, options, device, window, run):
@@ -163,7 +166,9 @@ class Sasr(Method):
             part = slab[:, : max(0, shape[axis] - start), : rest[0], : rest[1]]
             if not part.shape[1]:
                 continue
-            assembly.add(start, part[:classes])
+            # Slabs hold all that the network says of a voxel, and so no part of a mean.
+            found = F.avg_pool3d(part[:classes], means) if max(means) > 1 else part[:classes]
+            assembly.add(start // means[0], found)
             if sharp is not None:
                 np.moveaxis(sharp, axis + 1, 1)[:, start : start + part.shape[1]] = part[classes:].numpy()
         return assembly, None if sharp is None else restored(sharp, view, image)

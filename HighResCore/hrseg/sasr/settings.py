@@ -93,7 +93,8 @@ class InferenceSettings(Strict):
     Attributes:
         feeds: what the network sees where a mask at the image's resolution is wanted: the image ``shrunk`` by the
             factors, as where it was trained on shrunk images (so the mask comes out at that resolution), or the image
-            itself, ``native``, and the finer mask is averaged. Finer masks always need the image itself.
+            itself, ``native``, and the finer mask's probabilities are averaged. Finer masks always need the image
+            itself.
         size: an image is resized to so many voxels, (j, i) or (k, j, i), before: for pictures without a physical
             scale, which the network knows at one size only.
         window: sides of overlapping windows of what the network sees, where memory does not suffice for all at once.

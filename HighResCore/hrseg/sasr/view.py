@@ -27,16 +27,24 @@ class View:
         place: where its probabilities lie (``grid``, finer than ``volume`` by the factors), and which voxels the label
             map has (``oriented`` and what follows from it). ``array`` is not used any more.
         output: grid of the label map, in the user's orientation.
+        means: how many of the probabilities, (k, j, i), are averaged to one before the label map is made.
     """
 
     volume: Tensor
     place: Prepared
     output: Grid
+    means: tuple[int, ...] = (1, 1, 1)
 
     @property
     def flat(self) -> bool:
         """Whether it is a 2D image."""
         return self.volume.ndim == 3
+
+    @property
+    def averaged(self) -> Prepared:
+        """:attr:`place` after averaging."""
+        grid = self.place.grid
+        return replace(self.place, grid=grid.resized([n // m for n, m in zip(grid.shape, self.means, strict=True)]))
 
 
 def of_three(sides: Sequence[int]) -> list[int]:
@@ -78,7 +86,16 @@ def _native_view(image: Image, prepared: Prepared, factors: Sequence[int], fine:
         subject = Box(_times(prepared.subject.start, finer), _times(prepared.subject.stop, finer))
         place = replace(place, subject=subject, oriented=prepared.oriented.finer(finer))
         output = image.grid.finer([finer[axis] for axis in prepared.change.inverse.axes])
-    return View(_volume(prepared.array, len(factors)), place, output)
+    return View(_volume(prepared.array, len(factors)), place, output, _means(place, finer))
+
+
+def _means(place: Prepared, factors: Sequence[int]) -> tuple[int, ...]:
+    """So many that about two are left per voxel of the label map.
+
+    Interpolation looks at two neighbours, so that their mean is that of the voxel; of four it would miss the outer two.
+    """
+    each = np.divide(place.grid.shape, place.subject.shape).tolist()
+    return tuple(max(1, min(f // 2, round(n / 2))) for f, n in zip(factors, each, strict=True))
 
 
 def _shrunk_view(image: Image, prepared: Prepared, factors: Sequence[int]) -> View:

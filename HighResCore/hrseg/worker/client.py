@@ -91,6 +91,10 @@ class WorkerClient:
         """Number of the worker's process."""
         return self._worker.pid if self._worker else None
 
+    def has_image(self, key: str) -> bool:
+        """Whether the image of that ``key`` is there, so that :meth:`image_file` has nothing to write."""
+        return self._image is not None and self._image.key == key and Path(self._image.path).exists()
+
     def image_file(self, key: str, array: NDArray, affine: ArrayLike, name: str = "") -> ImageFile:
         """The image as a file that the worker can read; written only if ``key`` is not that of the last one.
 
@@ -106,7 +110,7 @@ class WorkerClient:
         """
         rows = tuple(tuple(map(float, row)) for row in np.asarray(affine))
         folder = self._open_folder()
-        if self._image and self._image.key == key and Path(self._image.path).exists():
+        if self._image and self.has_image(key):
             self._image = replace(self._image, affine=rows, name=name)
             return self._image
         self._check_free()

@@ -1,7 +1,7 @@
 """What the worker answers about the continuous field of an image: label maps, probabilities and surfaces of it.
 
 The field stays with the method that made it, for as long as its model and its image are those used last; otherwise the
-image is encoded again before it is asked.
+image is encoded again before it is asked, or the request refused, as it wants.
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ from hrseg.errors import InputError
 from hrseg.geometry import Grid, as_shape
 from hrseg.image import Image
 from hrseg.labels import Label
-from hrseg.methods import Method
 from hrseg.runtime import CPU, Run
 from hrseg.worker.arrays import SUFFIX, write_array
+from hrseg.worker.loaded import Loaded
 from hrseg.worker.messages import FieldRequest, SampleRequest, SurfaceRequest
 
 if TYPE_CHECKING:
     from hrseg.oss_net.field import Field
 
-#: Bytes per voxel of a label map and of the work on it.
+#: Bytes per voxel of a label map, and of the work on it, measured.
 _LABEL_BYTES = 2
 
 
-def answer(request: FieldRequest, method: Method, image: Image, run: Run, folder: Path) -> dict[str, Any]:
+def answer(request: FieldRequest, loaded: Loaded, image: Image, run: Run, folder: Path) -> dict[str, Any]:
     """The arrays that a request asks for, written to ``folder``.
 
     Raises:
-        InputError: a model without fields, a grid that is none, a label that the model does not have.
+        InputError: a model without fields, a grid that is none, a label that the model does not have; nothing that is
+            remembered where the request wants no more.
         OutOfMemory: no room for the result.
         Cancelled: as ``run`` has it.
         OutputError: the arrays cannot be written.
     """
     from hrseg.oss_net.method import OssNet
 
+    method = loaded.method
     if not isinstance(method, OssNet):
         raise InputError(
             f'The model "{method.model.header.name}" is of the method {method.title}, which gives no continuous field; '
@@ -49,7 +51,13 @@ def answer(request: FieldRequest, method: Method, image: Image, run: Run, folder
     labels = [label.value for label in chosen_labels(request, method.model.header.labels)]
     grid = _grid(request, image)
     _check_room(request, grid, len(labels))
+    if request.remembered_only and not loaded.encoded:
+        raise InputError(
+            f'The field of "{image.name}" is not in memory any more: the worker has done other work since, or was '
+            "started anew. Press Apply to make it again."
+        )
     field = method.field(image, run, remember=True)
+    loaded.encoded = True
     about = {"device": str(field.encoding.image.device), "affine": grid.affine.tolist()}
     if isinstance(request, SurfaceRequest):
         return {**about, "surfaces": _surfaces(request, field, grid, labels, run, folder)}
@@ -75,9 +83,14 @@ def _grid(request: FieldRequest, image: Image) -> Grid:
 def _check_room(request: FieldRequest, grid: Grid, labels: int) -> None:
     """Refuses a result that would take the computer's memory, before anything is computed."""
     from hrseg.oss_net.field import check_room
+    from hrseg.oss_net.surface import SURFACE
 
-    probability = isinstance(request, SampleRequest) and request.what == "probability"
-    check_room(grid, 4 * labels if probability else _LABEL_BYTES, memory.available(CPU))
+    if isinstance(request, SurfaceRequest):
+        each = 1 + SURFACE
+    else:
+        probability = isinstance(request, SampleRequest) and request.what == "probability"
+        each = 4 * labels if probability else _LABEL_BYTES
+    check_room(grid, each, memory.available(CPU))
 
 
 def _sampled(
@@ -85,13 +98,12 @@ def _sampled(
 ) -> dict[str, Any]:
     array: NDArray
     if request.what == "probability":
-        array = field.probability(grid, run=run)
-        if len(labels) < len(array):
-            array = array[np.array(labels) - 1]
+        array = field.probability(grid, labels=labels, run=run)
     else:
         array = field.label_map(grid, level=request.level, run=run).array
-        if request.labels:
-            array[~np.isin(array, labels)] = 0
+        for label in field.model.header.labels:
+            if label.value not in labels:
+                array[array == label.value] = 0
     with run.stage("saving"):
         return {request.what: write_array(folder / f"job{request.id}-{request.what}{SUFFIX}", array)}
 

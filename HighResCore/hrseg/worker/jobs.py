@@ -122,7 +122,7 @@ class Jobs:
 
     def _ask_field(self, request: FieldRequest, progress: Progress, cancel: threading.Event) -> dict[str, Any]:
         loaded, image, run = self._ready(request, progress, cancel)
-        arrays = fields.answer(request, loaded.method, image, run, self._folder)
+        arrays = fields.answer(request, loaded, image, run, self._folder)
         if request.grid is None:
             loaded.pace({}).learn(run.seconds, image.grid.size, boxes=0)
         labels = fields.chosen_labels(request, loaded.model.header.labels)

@@ -56,13 +56,19 @@ class Pace:
 
 @dataclass(eq=False)
 class Loaded:
-    """A model in memory. ``method`` may remember the last image; it is made anew for other settings."""
+    """A model in memory. ``method`` may remember the last image, ``encoded`` says that it has the field of it."""
 
     model: Model
     method: Method
     settings: str
     sha256: str
     paces: dict[str, Pace] = field(default_factory=dict)
+    encoded: bool = False
+
+    def renew(self, inference: dict[str, Any]) -> None:
+        """Takes a method that remembers nothing, with ``inference`` among its settings."""
+        self.method, self.settings = _method(self.model, inference), _text(inference)
+        self.encoded = False
 
     def pace(self, options: dict[str, Any]) -> Pace:
         """How fast it was with these options: a finer mask takes its own time."""
@@ -96,14 +102,13 @@ class LoadedModels:
         read_header(path)
         status = os.stat(path)
         key = (path, status.st_mtime_ns, status.st_size, str(device))
-        settings = json.dumps(inference, sort_keys=True)
         loaded = self._models.pop(key, None)
         if loaded is None:
             self._make_room(path, str(device))
             model = load_model(path)
-            loaded = Loaded(model, _method(model, inference), settings, file_sha256(path))
-        elif loaded.settings != settings:
-            loaded.method, loaded.settings = _method(loaded.model, inference), settings
+            loaded = Loaded(model, _method(model, inference), _text(inference), file_sha256(path))
+        elif loaded.settings != _text(inference):
+            loaded.renew(inference)
         # The one used last is the last one.
         self._models[key] = loaded
         return loaded
@@ -111,7 +116,7 @@ class LoadedModels:
     def forget(self) -> None:
         """Has the methods forget what they remember of an image."""
         for loaded in self._models.values():
-            loaded.method = _method(loaded.model, json.loads(loaded.settings))
+            loaded.renew(json.loads(loaded.settings))
 
     def _make_room(self, path: str, device: str) -> None:
         for key in [k for k in self._models if (k[0], k[3]) == (path, device)]:
@@ -120,6 +125,10 @@ class LoadedModels:
             del self._models[next(iter(self._models))]
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _text(inference: dict[str, Any]) -> str:
+    return json.dumps(inference, sort_keys=True)
 
 
 def _method(model: Model, inference: dict[str, Any]) -> Method:

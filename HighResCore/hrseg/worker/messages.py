@@ -131,11 +131,13 @@ class FieldRequest(ImageRequest):
         grid: where, and how finely; None: the image's own.
         level: probability from which a place belongs to any label; None: where a label is the most probable class.
         labels: values of those that are wanted; all if empty.
+        remembered_only: refuse where the image would have to be encoded.
     """
 
     grid: GridEntry | None = None
     level: float | None = None
     labels: tuple[int, ...] = ()
+    remembered_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

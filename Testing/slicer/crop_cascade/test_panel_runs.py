@@ -11,7 +11,7 @@ import panel_env
 import pytest
 import qt_env
 from cascade_panel import CropCascade, answer, labels, picture, qt, roi, status, volume
-from fake_worker import FakeClient
+from fake_worker import FakeClient, box
 from slicer_env import slicer
 
 if TYPE_CHECKING:
@@ -123,6 +123,42 @@ def test_a_run_goes_on_while_another_module_is_shown(shown: Any, client: FakeCli
     assert panel.parameters is None
     shown.enter()
     assert panel.ui.inputSelector.currentNode().GetName() == "CT chest"
+    first = panel.parameters.result
+    assert first.GetName() == "CT chest segmentation"
+    assert panel.ui.show3DButton.segmentationNode() is first
+    answer(panel)
+    panel.run.applyButton.click()
+    shown.exit()
+    client.end(labels(client))
+    answer(panel)
+    shown.enter()
+    assert panel.parameters.result is not first
+    assert not first.GetDisplayVisibility()
+
+
+def test_boxes_proposed_while_another_module_is_shown_are_there(shown: Any, client: FakeClient) -> None:
+    panel = shown.panel
+    panel.ui.inputSelector.setCurrentNode(volume())
+    panel.parameters.boxes = [roi("mine")]
+    panel.ui.proposeButton.click()
+    shown.exit()
+    client.end({"boxes": [box("object 1", (2.0, 2.0, 2.0), (3.0, 3.0, 3.0))]})
+    answer(panel)
+    shown.enter()
+    assert len(panel.parameters.boxes) == 2
+    assert panel.parameters.boxes[0].GetName() == "mine"
+
+
+def test_what_cannot_be_started_leaves_no_bar(
+    loaded: CropCascadePanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "settings", lambda: {}["missing"])
+    loaded.run.applyButton.click()
+    assert not loaded.run.running
+    assert not loaded.run.progressBar.visible
+    assert status(loaded).startswith("Something unexpected happened")
+    assert "KeyError" in loaded.logic.jobs.log[-1]
+    assert "Traceback" in loaded.logic.jobs.log[-1]
 
 
 def test_the_timer_polls_while_there_is_something_to_do(loaded: CropCascadePanel, client: FakeClient) -> None:

@@ -204,6 +204,29 @@ def test_scene_closed_during_a_run(shown: Any, client: FakeClient) -> None:
     assert not panel.ui.closerButton.enabled
 
 
+def test_a_run_ends_while_another_module_is_shown(shown: Any, client: FakeClient) -> None:
+    panel = shown.panel
+    panel.ui.inputSelector.setCurrentNode(volume())
+    whole = apply(panel, client)
+    panel.parameters.region = region()
+    for button in (panel.ui.segmentationButton, panel.run.applyButton):
+        answer(panel)
+        button.click()
+        shown.exit()
+        client.end(labels(client))
+        answer(panel)
+        shown.enter()
+        if button is panel.ui.segmentationButton:
+            part = panel.parameters.part
+            assert part.GetName().endswith(", region")
+            assert panel.parameters.result is whole
+    last = panel.parameters.result
+    assert panel.parameters.part is None
+    assert last is not whole
+    assert [bool(node.GetDisplayVisibility()) for node in (whole, part, last)] == [False, False, True]
+    assert panel.ui.show3DButton.segmentationNode() is last
+
+
 def test_choices_follow_the_scene(shown: Any, tmp_path: Path) -> None:
     """Saved, closed and loaded, the panel shows them again."""
     panel = shown.panel

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_worker import FakeClient, found
 from module_panel import answer, status
-from oss_panel import add_view, apply, volume
+from oss_panel import add_view, apply, labels, volume
 from slicer_env import slicer
 
 from hrseg.worker.messages import SampleRequest
@@ -84,6 +84,37 @@ def test_following_goes_on_during_a_run(ready: OSSNetPanel, client: FakeClient) 
     _end(ready, client)
     apply(ready, client)
     assert ready.follower.active
+
+
+def test_a_field_that_the_worker_has_forgotten_is_not_encoded_by_following(
+    ready: OSSNetPanel, client: FakeClient
+) -> None:
+    (run,) = (request for request in client.requests if isinstance(request, SampleRequest))
+    assert not run.remembered_only
+    ready.ui.followCheckBox.checked = True
+    assert client.requests[-1].remembered_only  # type: ignore[attr-defined]
+    client.fail("bad_input", "The field is not in memory any more.", "Press Apply to make it again.")
+    ready.tick()
+    assert not ready.follower.active
+    assert not ready.ui.followCheckBox.checked
+    assert status(ready) == "The field is not in memory any more. Press Apply to make it again."
+    assert not ready.ui.closerButton.enabled
+    assert ready.ui.closerButton.toolTip == "Press Apply first."
+    apply(ready, client)
+    assert ready.ui.closerButton.enabled
+
+
+def test_a_run_that_waits_is_not_ended_by_the_end_of_following(ready: OSSNetPanel, client: FakeClient) -> None:
+    ready.ui.followCheckBox.checked = True
+    ready.run.applyButton.click()
+    client.fail("bad_input", "The field is not in memory any more.")
+    ready.tick()
+    assert not ready.follower.active
+    assert ready.run.running
+    client.end(labels(client))
+    answer(ready)
+    assert not ready.run.running
+    assert ready.ui.closerButton.enabled
 
 
 def test_an_end_is_explained(ready: OSSNetPanel, client: FakeClient) -> None:

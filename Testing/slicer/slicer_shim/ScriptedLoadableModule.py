@@ -49,6 +49,9 @@ class ScriptedLoadableModuleWidget:
     def cleanup(self) -> None:
         pass
 
+    def onReload(self) -> None:
+        pass
+
 
 class ScriptedLoadableModuleLogic:
     def __init__(self, parent: Any = None) -> None:

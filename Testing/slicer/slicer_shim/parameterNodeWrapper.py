@@ -126,12 +126,9 @@ def parameterNodeWrapper(cls: type) -> type:
         for field in fields.values():
             field.initialize(node)
 
-    def connectGui(self: Any, ui: Any) -> int:
-        links, busy = [], [False]
-        for widget in vars(ui).values():
-            name = widget.property("SlicerParameterName") if hasattr(widget, "property") else None
-            if name:
-                links.append((widget, fields[name], *_connector(widget, fields[name])))
+    def connectParametersToGui(self: Any, mapping: dict[str, Any]) -> int:
+        busy = [False]
+        links = [(widget, fields[name], *_connector(widget, fields[name])) for name, widget in mapping.items()]
 
         def push(*_: Any) -> None:
             if not busy[0]:
@@ -153,12 +150,16 @@ def parameterNodeWrapper(cls: type) -> type:
         self._gui[tag] = slots
         return tag
 
-    def disconnectGui(self: Any, tag: int) -> None:
+    def disconnectGui(self: Any, tag: int | None) -> None:
+        if tag not in self._gui:
+            return  # as Slicer has it
         self.parameterNode.RemoveObserver(tag)
         for widget, signal, slot in self._gui.pop(tag):
             widget.disconnect(signal, slot)
 
-    cls.__init__, cls.connectGui, cls.disconnectGui = init, connectGui, disconnectGui  # type: ignore[misc]
+    # Not connectGui, which returns no tag in older versions of Slicer.
+    cls.__init__ = init  # type: ignore[misc]
+    cls.connectParametersToGui, cls.disconnectGui = connectParametersToGui, disconnectGui  # type: ignore[attr-defined]
     cls.AddObserver = lambda self, *a: self.parameterNode.AddObserver(*a)  # type: ignore[attr-defined]
     cls.RemoveObserver = lambda self, tag: self.parameterNode.RemoveObserver(tag)  # type: ignore[attr-defined]
     cls.GetID = lambda self: self.parameterNode.GetID()  # type: ignore[attr-defined]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import panel_env
 import pytest
 from fake_worker import FakeClient, box
 from module_panel import answer, picture, status, volume
@@ -224,6 +226,43 @@ def test_a_crop_under_a_warp_is_refused(searched: SRSegmentationPanel) -> None:
     assert searched.run.applyButton.text == "Apply"
     searched.forecast.ask()
     assert "which is not linear" in searched.ui.forecastLabel.text
+
+
+def test_changes_take_little_memory() -> None:
+    """Whole arrays of truth values would be 16 MB each, four times so many bytes where they are counted."""
+    from SRSegmentationLib.Comparison import changesOf
+
+    before = np.zeros((16, 1024, 1024), np.uint8)
+    after = before.copy()
+    before[3:9], after[6:12], after[0, 0, 0] = 1, 1, 2
+    tracemalloc.start()
+    one, two = changesOf(before, after, ["one", "two"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (one.before, one.after, one.dice) == (6 * 2**20, 6 * 2**20, 0.5)
+    assert (two.before, two.after, two.dice) == (0, 1, 0.0)
+    assert changesOf(before, after, ["one"])[0] == one
+    assert peak < 20 * 2**20
+
+
+def test_the_user_sees_that_runs_are_compared(
+    loaded: SRSegmentationPanel, client: FakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from SRSegmentationLib import Comparison
+
+    cursors: list[Any] = []
+    changes = Comparison.changes
+
+    def seen(*arguments: Any) -> Any:
+        cursors.append(panel_env.qt.QApplication.overrideCursor())
+        return changes(*arguments)
+
+    monkeypatch.setattr(Comparison, "changes", seen)
+    for _ in range(2):
+        run(loaded, client, result(client))
+    (cursor,) = cursors
+    assert cursor.shape() == panel_env.qt.Qt.CursorShape.WaitCursor
+    assert panel_env.qt.QApplication.overrideCursor() is None
 
 
 def test_changes_of_two_label_maps() -> None:

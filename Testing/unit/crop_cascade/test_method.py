@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from Testing.cascade_helpers import (
 from torch import Tensor
 from torch.nn import functional as F
 
+import hrseg
 from hrseg.crop_cascade.coarse import coarse_pass
 from hrseg.crop_cascade.method import CropCascade
 from hrseg.crop_cascade.network import MONAI_NETWORKS, CascadeNetwork
@@ -271,6 +275,39 @@ def test_forecast() -> None:
     assert 0 < cascade(batch=1).forecast(array, Options(), cuda) < cascade(batch=4).forecast(array, Options(), cuda)
     with pytest.raises(InputError, match="is for 3D volumes"):
         cascade(dimension=3).forecast(array, Options(), CPU)
+
+
+FORECAST = """
+import numpy as np, torch
+from cascade_helpers import Above, cascade, header, image
+from hrseg.crop_cascade.method import CropCascade
+from hrseg.methods import Options
+from hrseg.runtime import Run
+torch.set_num_threads(1)
+class Real(Above):
+    def __init__(self, level):
+        super().__init__(level)
+        self.network = CropCascade.build(header(size=[128, 128])).fine.eval()
+    def forward(self, x):
+        self.network(x)
+        return super().forward(x)
+j, i = (np.arange(1500) % 28 - 14)[:, None], np.arange(1500) % 28 - 14
+discs = image(100 * (j**2 + i**2 < 15**2)[None].astype(np.uint8))
+method, run = cascade(Real(0.1), Real(0.5), size=[128, 128], split=1.0, shrink=3.0), Run()
+options = Options(instances=True)
+# First, as what is forecast includes the code that is loaded then.
+result = method.segment(discs, options, run)
+print(len(result.boxes), method.forecast(discs, options, run.device) / result.peak_memory)
+"""
+
+
+def test_forecast_is_near_what_telling_touching_objects_apart_needs() -> None:
+    testing = Path(__file__).parents[2]
+    environment = {"PYTHONPATH": f"{Path(hrseg.__file__).parents[1]}:{testing}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", FORECAST], env=environment, capture_output=True, text=True, check=True)
+    objects, share = done.stdout.split()
+    assert int(objects) > 2500
+    assert 0.9 <= float(share) <= 1.5
 
 
 @pytest.mark.parametrize("kind", ["unet", *MONAI_NETWORKS])

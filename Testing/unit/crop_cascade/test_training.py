@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from Testing.model_helpers import cascade_header
 from torch import Tensor, nn
 
+from hrseg.crop_cascade.boxes import object_boxes
 from hrseg.crop_cascade.network import CascadeNetwork
 from hrseg.crop_cascade.training import CoarseTask, FineTask, cascade_tasks
 from hrseg.data_list import read_data_list
-from hrseg.errors import Cancelled, ModelError
+from hrseg.errors import Cancelled, InputError, ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image, write_image
 from hrseg.methods import Options, method_class, method_of
@@ -160,6 +161,15 @@ def test_a_fold_leaves_out_its_own_cases() -> None:
     assert seen == [["c1", "c2", "c4"], ["c0", "c2", "c3"], ["c0", "c1", "c3", "c4"]]
 
 
+def test_fewer_cases_than_folds() -> None:
+    of = case("c", (1, 20, 20), np.s_[:, 4:9, 4:9])
+    with pytest.raises(InputError, match=r"^1 training case cannot be split into folds: 2; set folds: 0 in the recipe"):
+        tasks()[0].begin({}, [of])
+    with pytest.raises(InputError, match=r"^2 training cases cannot be split into folds: 3; .* or give more cases"):
+        tasks(folds=3)[0].begin({}, [of, replace(of, name="d")])
+    assert tasks(folds=0)[0].begin({}, [of])[1] == [of]
+
+
 def test_boxes_are_proposed_by_the_network_that_did_not_see_the_case() -> None:
     """Fold 0 finds its object at the upper left, fold 1 at the lower right."""
     cases = [ramp(f"c{n}", 160) for n in range(4)]
@@ -230,6 +240,30 @@ def test_without_changes_the_fine_sample_is_the_crop() -> None:
     found = sample(task, of)
     np.testing.assert_allclose(found["image"][0].numpy(), of.image[0, 0, 16:32, 18:34], atol=1e-5)
     assert np.array_equal(found["label"].numpy(), of.label[0, 16:32, 18:34])
+
+
+@pytest.mark.parametrize(
+    ("own", "fixed", "expected"),
+    [
+        # 8 slices are 40 mm, 50 pixels; 0.15 of that, 7.5 pixels, is added on either side, of slices 2.
+        ((5.0, 0.8, 0.8), None, (16, 65, 65)),
+        # Boxes of 8 voxels on an isotropic grid need 8 + 2 x 2 of the network's 16.
+        ((0.3, 0.3, 0.3), None, (16, 16, 16)),
+        (None, None, (16, 16, 16)),
+        # What the model works at, to the digit.
+        ((5.0, 0.8, 0.8), (3.0, 3.0, 3.0), (16, 16, 16)),
+    ],
+)
+def test_crops_are_those_of_use(own: Any, fixed: Any, expected: tuple[int, ...]) -> None:
+    head = header(3)
+    head = head.model_copy(update={"preprocessing": head.preprocessing.model_copy(update={"spacing": fixed})})
+    of = replace(case("c", (40, 90, 90), np.s_[16:24, 40:48, 40:48]), spacing=own)
+    task = begun(tasks(head, folds=0, empty=0, jitter=0)[-1], [of])
+    crop = task._crop(of, np.random.RandomState(0))
+    assert crop.shape == expected
+    if own and not fixed:
+        (found,) = object_boxes(of.label > 0, task._inference, own)
+        assert crop == found.crop
 
 
 def test_without_changes_the_coarse_sample_is_the_whole_image() -> None:
@@ -329,7 +363,7 @@ def test_the_fine_network_starts_from_the_coarse_one() -> None:
 
 
 def test_a_coarse_stage_is_validated_as_the_coarse_network_alone() -> None:
-    task = tasks()[0]
+    task = tasks(folds=0)[0]
     assert isinstance(task, CoarseTask)
     network, _ = task.begin({}, [])
     whole = task.whole(network)

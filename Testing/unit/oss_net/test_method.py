@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from field_models import ball_image, random_model, threshold_model
+from field_models import TINY, ball_image, random_model, threshold_model
 from hrseg.errors import InputError, OutOfMemory
 from hrseg.geometry import Grid
-from hrseg.image import read_label_map, write_image
+from hrseg.image import Image, read_label_map, write_image
 from hrseg.methods import Options, method_class, method_of, segment_on
 from hrseg.model_file import Intensity, Preprocessing
 from hrseg.oss_net.method import OssNet
 from hrseg.oss_net.released import released
+from hrseg.oss_net.surface import SURFACE
 from hrseg.runtime import CPU, Run
 from hrseg.segment_file import segment_file
 from hrseg.segment_job import Job, plan_job
@@ -139,6 +140,32 @@ def test_images_that_the_model_cannot_take() -> None:
     flat = ball_image((1, 20, 20), 5)
     with pytest.raises(InputError, match="for 3D volumes"):
         OssNet(random_model()).segment(flat, Options(), Run())
+
+
+@pytest.mark.parametrize(("fixed", "counts"), [(None, False), ((1.0, 1.0, 1.0), True)])
+def test_in_2d_the_result_does_not_depend_on_the_thickness_of_the_slice(fixed: Any, counts: bool) -> None:
+    preprocessing = Preprocessing(spacing=fixed, intensity=Intensity(kind="window", low=0, high=1))
+    network = {"field": {**TINY["field"], "strides": [2, 2]}}
+    method = OssNet(random_model(dimension=2, network=network, preprocessing=preprocessing))
+    array = np.random.default_rng(0).random((1, 1, 24, 20), dtype=np.float32)
+
+    def found(*spacing: float) -> Any:
+        encoding = method.field(Image(array, Grid.from_spacing((1, 24, 20), spacing)), Run()).encoding
+        return encoding.tensors()["condition"]
+
+    assert torch.equal(found(1, 1, 1), found(7, 1, 1))
+    # The print resolution of a picture, or 24 x 20 pixels that are 25 x 21 of the model's millimeters.
+    assert torch.equal(found(1, 1, 1), found(1, 1.04, 1.04)) != counts
+
+
+def test_surfaces_count_in_the_forecast() -> None:
+    method, image = OssNet(random_model()), ball_image(SHAPE, 6.3)
+    plain, surface = (method.look_bytes(image.grid, image.grid, Options(), CPU, surface=s) for s in (False, True))
+    assert surface - plain == SURFACE * image.grid.size
+    need = (1 + SURFACE) * image.grid.size
+    with pytest.raises(OutOfMemory, match="22 x 26 x 20 voxels need"):
+        method.check_room(image.grid, Options(), Run(memory_budget=need - 1), surface=True)
+    method.check_room(image.grid, Options(), Run(memory_budget=need), surface=True)
 
 
 # ---- files ----

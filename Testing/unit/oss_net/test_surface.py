@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hrseg.geometry import Floats, Grid
-from hrseg.oss_net.surface import surface_of
+from hrseg.oss_net.surface import SURFACE, surface_of
 
 RADIUS = 6.0
 
@@ -50,6 +51,19 @@ def test_closed_at_the_border_of_the_grid() -> None:
     surface = surface_of(np.ones(grid.shape, dtype=bool), lambda index: np.ones(len(index), dtype=np.float32), grid)
     assert is_closed(surface.triangles)
     assert np.abs(surface.points - 2.5).max() == pytest.approx(3, abs=0.1)
+
+
+def test_memory_is_that_of_the_boundary() -> None:
+    grid = Grid.from_spacing((192, 192, 192))
+    mask = np.zeros(grid.shape, dtype=bool)
+    mask[8:-8, 8:-8, 8:-8] = True
+    tracemalloc.start()
+    surface = surface_of(mask, lambda index: (88 - np.abs(index - 95.5).max(axis=1)).astype(np.float32), grid)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(surface.points - 95.5).max() == pytest.approx(88, abs=0.01)
+    # The places of three quarters of all voxels would take 18 bytes per voxel.
+    assert peak < (SURFACE - 1) * mask.size
 
 
 def test_nothing() -> None:

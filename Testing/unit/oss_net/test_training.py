@@ -28,6 +28,8 @@ SETTINGS: dict[str, Any] = {
     },
 }
 
+FLAT: dict[str, Any] = {"dimension": 2, "network": {"field": {**TINY["field"], "strides": [2, 2]}}}
+
 
 def case(factor: int = 1, shape: tuple[int, int, int] = (14, 16, 18)) -> TrainingCase:
     """Bright where the label is."""
@@ -70,6 +72,17 @@ def test_the_network_is_told_the_spacing(own: Any, fixed: Any, told: tuple[float
     torch.testing.assert_close(sample["spacing"], torch.tensor(told))
 
 
+@pytest.mark.parametrize(
+    ("own", "fixed", "told"),
+    [((3.0, 0.5, 0.7), None, (1.0, 1.0, 1.0)), ((1.9, 0.6, 0.7), (9.0, 0.5, 0.7), (1.0, 0.5, 0.7))],
+)
+def test_in_2d_neither_thickness_nor_print_resolution_is_told(own: Any, fixed: Any, told: tuple[float, ...]) -> None:
+    preprocessing = field_header().preprocessing.model_copy(update={"spacing": fixed})
+    trained = task(header={**FLAT, "preprocessing": preprocessing}, patch=[16, 16])
+    sample = trained.sample(replace(case(shape=(1, 30, 40)), spacing=own), np.random.RandomState(0))
+    torch.testing.assert_close(sample["spacing"], torch.tensor(told))
+
+
 def test_equal_states_give_equal_samples() -> None:
     one, two = (task(augmentation={}).sample(case(), np.random.RandomState(3)) for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -95,6 +108,14 @@ def test_finer_label_maps(factor: int) -> None:
 def test_label_maps_that_are_not_finer() -> None:
     with pytest.raises(InputError, match='"a" is not 2 times finer'):
         task(finer=2).begin({}, [case()])
+
+
+def test_published_variants_learn_from_cases_with_all_labels() -> None:
+    partly = replace(case(), annotated=(True, False))
+    network = {"variant": "C", "published": {"sides": [16, 16, 16], "widths": [4, 8], "hidden": 16}}
+    with pytest.raises(InputError, match=r'"C" learns .* "spine" is not annotated in "a"; .* the variant "field"'):
+        task(header={"network": network}).begin({}, [case(), partly])
+    assert task().begin({}, [partly])[1] == [partly]
 
 
 def test_loss_falls_and_everything_learns() -> None:
@@ -140,8 +161,7 @@ def test_patch_of_another_dimension() -> None:
 
 
 def test_flat_samples() -> None:
-    header = {"dimension": 2, "network": {"field": {**TINY["field"], "strides": [2, 2]}}}
     flat = case(shape=(1, 30, 40))
-    found = task(header=header, patch=[16, 24]).sample(flat, np.random.RandomState(0))
+    found = task(header=FLAT, patch=[16, 24]).sample(flat, np.random.RandomState(0))
     assert found["image"].shape == (1, 1, 16, 24)
     assert not found["points"][:, 0].any()

@@ -124,6 +124,22 @@ def test_a_native_network_answers_at_the_image_resolution_by_averaging() -> None
     np.testing.assert_allclose(found.probability, mean, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 9, 14), (5, 6, 7)])
+def test_all_of_four_finer_voxels_count(shape: tuple[int, int, int]) -> None:
+    dimension, image = (2 if shape[0] == 1 else 3), steps(shape)
+    factors = [4, 4] if dimension == 2 else [1, 4, 2]
+    method = method_of(random_model(dimension, network={"widths": [2, 3, 4], "factors": factors}))
+    fine = method.segment(image, Options(keep_probability=True, resolution="fine"), Run()).probability
+    found = method.segment(image, Options(keep_probability=True), Run())
+    assert fine is not None
+    k, j, i = [1] * (3 - dimension) + factors
+    mean = fine.reshape(2, shape[0], k, shape[1], j, shape[2], i).mean(axis=(2, 4, 6))
+    np.testing.assert_allclose(found.probability, mean, atol=1e-6)
+    sharp = method.segment(image, Options(super_resolved=True), Run()).super_resolved
+    assert sharp is not None
+    assert sharp.array.shape[1:] == (shape[0] * k, shape[1] * j, shape[2] * i)
+
+
 @pytest.mark.parametrize("shape", [(1, 16, 24), (1, 15, 21)])
 def test_a_network_of_shrunk_images_sees_them_shrunk(shape: tuple[int, int, int]) -> None:
     method = threshold_method(2, inference={"window": [16, 16], "feeds": "shrunk"})
@@ -159,6 +175,16 @@ def test_compared_on_the_grid_of_a_finer_truth() -> None:
     result, found = segment_on(method, image, image.grid, Options(), Run())
     assert result.label_map.grid is image.grid
     assert found is result.label_map.array
+
+
+def test_a_network_at_the_image_s_resolution_is_compared_with_finer_truth() -> None:
+    plain, image = random_model(2, network={"widths": [2, 3], "factors": [1, 1], "sr": False}), steps((1, 10, 12))
+    method = method_of(plain)
+    assert not method.makes_finer
+    assert method_of(random_model(2)).makes_finer
+    result, found = segment_on(method, image, image.grid.finer((1, 2, 2)), Options(), Run())
+    assert result.label_map.grid is image.grid
+    assert np.array_equal(found, result.label_map.array.repeat(2, 1).repeat(2, 2))
 
 
 # ---- the super-resolved image ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -151,6 +152,31 @@ def test_the_image_is_encoded_once(jobs: Jobs, tmp_path: Path, request_: SampleR
     assert "encoding" in third
 
 
+def test_what_is_not_remembered_is_refused_on_demand(jobs: Jobs, tmp_path: Path, request_: SampleRequest) -> None:
+    only, stages = dataclasses.replace(request_, remembered_only=True), list[str]()
+
+    def refused() -> None:
+        with pytest.raises(InputError, match='field of "ball" is not in memory any more'):
+            do(jobs, only, stages)
+
+    refused()
+    do(jobs, request_)
+    do(jobs, dataclasses.replace(only, grid=GridEntry.of(BALL.grid.finer(2))), stages)
+    assert "field" in stages
+    # Another image, other settings, or two other models take its place.
+    do(jobs, dataclasses.replace(request_, image=image_file(tmp_path, "b")))
+    refused()
+    do(jobs, request_)
+    do(jobs, dataclasses.replace(request_, inference={"chunk": 2048}))
+    refused()
+    do(jobs, request_)
+    for name in "cd":
+        copy = shutil.copy(request_.model, tmp_path / f"{name}.safetensors")
+        do(jobs, dataclasses.replace(request_, model=str(copy)))
+    refused()
+    assert "encoding" not in stages
+
+
 def test_the_field_goes_with_its_image(jobs: Jobs, tmp_path: Path, request_: SampleRequest) -> None:
     """Another model's image takes the place of the one that was encoded."""
     do(jobs, request_)
@@ -191,6 +217,23 @@ def test_no_room_is_said_before_anything_is_computed(
     with pytest.raises(OutOfMemory, match=r"2800 x 2400 x 2000 voxels need 25.0 GB of memory, but 5.0 GB are free"):
         do(jobs, dataclasses.replace(request_, grid=grid), stages)
     assert "encoding" not in stages
+
+
+def test_surfaces_need_more_room_than_label_maps(
+    jobs: Jobs, request_: SampleRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: 30 * 2**30)
+    surface = SurfaceRequest(id=4, image=request_.image, model=request_.model, device="cpu")
+    with pytest.raises(OutOfMemory, match=r"2800 x 2400 x 2000 voxels need 137.7 GB of memory, but 30.0 GB are free"):
+        do(jobs, dataclasses.replace(surface, grid=GridEntry.of(BALL.grid.finer(100))))
+
+
+def test_one_label_needs_room_for_one(jobs: Jobs, request_: SampleRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    probability = Field.probability
+    monkeypatch.setattr(Field, "probability", lambda *a, **more: asked.append(probability(*a, **more)) or asked[-1])
+    do(jobs, dataclasses.replace(request_, what="probability", labels=(2,)))
+    assert asked[0].shape == (1, 20, 24, 28)
 
 
 def test_cancelled_while_it_is_asked(jobs: Jobs, request_: SampleRequest) -> None:
