@@ -144,8 +144,8 @@ class Job:
             )
         if (self.resolution == "fine" or self.super_resolved) and not method.makes_finer:
             raise InputError(
-                f'The method "{method.name}" of the model "{method.model.header.name}" makes neither finer masks nor '
-                "sharper images; use a PFSeg or SASR-Net model."
+                f'The model "{method.model.header.name}" ({method.name}) makes neither finer masks nor sharper images; '
+                "use a PFSeg or SASR-Net model."
             )
         if self.guidance_center and not method.takes_guidance:
             raise InputError(

@@ -241,7 +241,7 @@ def _options(request: SegmentRequest, method: Method) -> Options:
         ) from error
     if (options.resolution != "input" or options.super_resolved) and not method.makes_finer:
         raise InputError(
-            f'The method "{method.title}" makes neither finer masks nor sharper images; choose another model.'
+            f'The model "{method.model.header.name}" makes neither finer masks nor sharper images; choose another one.'
         )
     if options.guidance_center is not None and not method.takes_guidance:
         raise InputError(f'The method "{method.title}" uses no guidance crop; choose another model.')

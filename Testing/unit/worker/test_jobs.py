@@ -364,7 +364,7 @@ def test_lesions_are_measured_where_asked_for(jobs: Jobs, file: ImageFile, casca
 def test_what_a_method_does_not_offer_is_refused(jobs: Jobs, tmp_path: Path, file: ImageFile) -> None:
     request = SegmentRequest(image=file, model=str(tiny_file(tmp_path / "tiny.safetensors")), device="cpu")
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"resolution": "fine"}, '"Sliding window" makes neither finer masks nor sharper images'),
+        ({"resolution": "fine"}, '"tiny" makes neither finer masks nor sharper images'),
         ({"super_resolved": True}, "makes neither"),
         ({"guidance_center": [0.0, 0.0, 0.0]}, '"Sliding window" uses no guidance crop'),
     ]
