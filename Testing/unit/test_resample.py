@@ -235,8 +235,10 @@ def test_label_of_largest_area_wins() -> None:
     assert labels_to_line([4, 4, 4], 1) == [4]
 
 
-def test_lower_label_wins_a_tie() -> None:
+def test_what_is_around_decides_a_tie_then_the_lower_label() -> None:
     assert labels_to_line([1, 0, 2, 1], 2) == [0, 1]
+    assert labels_to_line([0, 3, 3, 3], 2) == [3, 3]
+    assert labels_to_line([3, 0, 0, 0], 2) == [0, 0]
 
 
 @given(arrays(np.uint8, (4, 6, 6), elements=st.integers(0, 3)), st.sampled_from([(2, 2, 2), (1, 3, 2), (4, 1, 6)]))
@@ -246,8 +248,11 @@ def test_labels_shrunk_by_whole_factors_are_block_majorities(array: NDArray, fac
     shape = [n // f for n, f in zip(array.shape, factor, strict=True)]
     blocks = array.reshape(shape[0], factor[0], shape[1], factor[1], shape[2], factor[2])
     blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(*shape, -1)
-    expected = (blocks[..., None] == np.arange(4)).sum(axis=-2).argmax(axis=-1)
-    assert np.array_equal(resample_labels(array, grid, grid.resized(shape)), expected)
+    counts = (blocks[..., None] == np.arange(4)).sum(axis=-2)
+    shrunk = resample_labels(array, grid, grid.resized(shape))
+    assert np.array_equal(
+        np.take_along_axis(counts, shrunk[..., None].astype(int), axis=-1)[..., 0], counts.max(axis=-1)
+    )
 
 
 def test_labels_outside_are_background() -> None:
