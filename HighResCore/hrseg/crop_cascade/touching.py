@@ -86,8 +86,9 @@ def _numbered(parts: NDArray, basins: NDArray) -> NDArray[np.uint32]:
     kept = np.concatenate([[0], values[(values > 0) & enough]])
     numbers = np.empty(parts.shape, dtype=np.uint32)
     for n, line in enumerate(numbers):
-        place = np.searchsorted(kept, pairs(n), side="right") - 1
-        line[...] = np.where(kept[place] == pairs(n), place, 0)
+        own = pairs(n)
+        place = np.searchsorted(kept, own, side="right") - 1
+        line[...] = np.where(kept[place] == own, place, 0)
     return numbers
 
 
