@@ -27,6 +27,13 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
     return [min(n * step, length - window) for n in range(count)]
 
 
+def window_problem(window: Sequence[int], multiple: Sequence[int], dimension: int) -> str | None:
+    """What is wrong with a window for a network whose inputs have sides that are multiples of some, if anything."""
+    if len(window) != dimension or any(w % m for w, m in zip(window, multiple, strict=False)):
+        return f"the window {list(window)} must have {dimension} sides that are multiples of {list(multiple)}"
+    return None
+
+
 def gaussian_weight(window: Sequence[int], sigma: float = 0.125) -> Tensor:
     """Weights (*window) of a Gaussian of ``sigma`` window sides, never below a thousandth of the peak."""
     weight = torch.ones(1)

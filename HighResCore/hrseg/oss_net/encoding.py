@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from hrseg.oss_net.interpolation import rows_at
 from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
 from hrseg.runtime import autocast
+from hrseg.windows import blended_slabs, window_count
 
 #: Bytes of features at full resolution that are kept.
 CACHE = 2**27
@@ -57,24 +58,74 @@ class Encoding(ABC):
         """All that :func:`restore` needs."""
 
 
-def encode(network: nn.Module, image: Tensor, spacing: Sequence[float]) -> Encoding:
+@dataclass(frozen=True)
+class Windows:
+    """Parts of the image in which the context is computed.
+
+    Attributes:
+        sides: voxels of the working grid, (k, j, i); multiples of :attr:`FieldNetwork.multiple`. None: the whole image.
+        overlap: share of a side that the next window covers again.
+    """
+
+    sides: Sequence[int] | None = None
+    overlap: float = 0.5
+
+    def nodes(self, network: FieldNetwork, shape: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Context nodes of an image of this shape, and of a window, which is no larger."""
+        whole = [-(-n // m) * m // s for n, m, s in zip(shape, network.multiple, network.strides, strict=True)]
+        if self.sides is None:
+            return whole, whole
+        return whole, [min(n, w // s) for n, w, s in zip(whole, self.sides, network.strides, strict=True)]
+
+    def count(self, network: FieldNetwork, shape: Sequence[int]) -> int:
+        """How many there are in an image of this shape."""
+        return window_count(*self.nodes(network, shape), self.overlap)
+
+
+WHOLE = Windows()
+
+
+def encode(
+    network: nn.Module,
+    image: Tensor,
+    spacing: Sequence[float],
+    windows: Windows = WHOLE,
+    advance: Callable[[int], None] | None = None,
+) -> Encoding:
     """The image (C, K, J, I), on the network's device, encoded.
 
-    ``spacing``: mm (k, j, i), see :func:`hrseg.oss_net.settings.told_spacing`.
+    Args:
+        network: ours, or a published one.
+        image: float16 or float32.
+        spacing: mm (k, j, i), see :func:`hrseg.oss_net.settings.told_spacing`.
+        windows: where our network computes its context.
+        advance: told of each window done.
     """
     if isinstance(network, FieldNetwork):
-        with torch.no_grad(), autocast(image.device):
-            maps = network.encode(image[None])
         # In half precision as it is saved, so that a restored field is the same.
-        maps = maps.half()
+        maps = _maps(network, image, windows, advance)
         step = torch.tensor([spacing], dtype=torch.float32, device=image.device)
         with torch.no_grad():
-            condition = network.condition(maps.float(), step)
-        return FieldEncoding(network, image, maps[0], condition[0])
+            condition = network.condition(maps[None].float(), step)
+        return FieldEncoding(network, image, maps, condition[0])
     assert isinstance(network, PublishedNetwork)
     with torch.no_grad():
         latents, auxiliary = network.encode(image[None])
     return PublishedEncoding(network, image, latents, auxiliary)
+
+
+def _maps(network: FieldNetwork, image: Tensor, windows: Windows, advance: Callable[[int], None] | None) -> Tensor:
+    """Features and prior logits, float16 (features + classes, *nodes)."""
+    with torch.no_grad(), autocast(image.device):
+        nodes = network.nodes(image[None])[0]
+        shape, sides = windows.nodes(network, image.shape[1:])
+        if sides == shape:
+            return network.maps(nodes[None])[0].half()
+        maps = image.new_empty(network.prior.in_features + network.classes, *shape, dtype=torch.float16)
+        overlap, device = windows.overlap, image.device
+        for start, slab in blended_slabs(nodes, sides, network.maps, overlap=overlap, device=device, advance=advance):
+            maps[:, start : start + slab.shape[1]] = slab
+        return maps
 
 
 def blank(network: nn.Module, shape: Sequence[int]) -> dict[str, Tensor]:

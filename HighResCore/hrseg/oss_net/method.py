@@ -16,7 +16,7 @@ from hrseg.image import Image
 from hrseg.memory import activation_peak, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
-from hrseg.oss_net.encoding import CACHE, encode
+from hrseg.oss_net.encoding import CACHE, Windows, encode
 from hrseg.oss_net.field import Field, check_room
 from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
@@ -57,8 +57,8 @@ class OssNet(Method):
     def build(cls, header: Header) -> nn.Module:
         """See :meth:`Method.build`."""
         s = settings(NetworkSettings, header.network, header.name)
-        settings(InferenceSettings, header.inference, header.name)
-        problem = s.problem(header.dimension)
+        window = settings(InferenceSettings, header.inference, header.name).window
+        problem = s.problem(header.dimension, window)
         if problem:
             raise ModelError(f'The settings of the model "{header.name}" do not fit its method: {problem}.')
         channels = len(header.channels)
@@ -153,9 +153,10 @@ class OssNet(Method):
 
         def work(device: torch.device, _: int) -> Field:
             network = placed(self.model.network, device)
-            with run.stage("encoding"):
-                spacing = told_spacing(self.model.header, prepared.grid.spacing)
-                encoding = encode(network, values.to(device), spacing)
+            spacing = told_spacing(self.model.header, prepared.grid.spacing)
+            count = self._windows.count(network, prepared.grid.shape) if isinstance(network, FieldNetwork) else 1
+            with run.stage("encoding", count) as advance:
+                encoding = encode(network, values.to(device), spacing, self._windows, advance)
             return Field(self.model, prepared.grid, image.grid, encoding)
 
         return with_fallback(run, [1], cost, work, held=2 * values.numel())
@@ -165,6 +166,23 @@ class OssNet(Method):
         prepared = prepare(image, self.model.header, run.budget_on(CPU))
         return prepared, torch.from_numpy(prepared.array).half()
 
+    @cached_property
+    def _windows(self) -> Windows:
+        """In which the context is computed."""
+        window = self._settings.window
+        return Windows(window and [1, *window][-3:], self._settings.overlap)
+
+    def _window_load(self, network: FieldNetwork, grid: Grid) -> tuple[int, int, int]:
+        """Voxels of a window, bytes of what all of them read, and of blending them on the CPU."""
+        nodes, window = self._windows.nodes(network, grid.shape)
+        if window == nodes:
+            return grid.size, 0, 0
+        s = self._network_settings.field
+        numbers = s.features + self.model.header.classes
+        # The maps in half precision; sums of them and of weights, as thick as a window.
+        blending = 2 * numbers * math.prod(nodes) + 4 * (numbers + 1) * window[0] * math.prod(nodes[1:])
+        return math.prod(window) * math.prod(network.strides), 4 * s.widths[0] * math.prod(nodes), blending
+
     def _bytes_kept(self, options: Options) -> int:
         """Bytes per voxel of what is asked for."""
         return 1 + 4 * len(self.model.header.labels) * options.keep_probability
@@ -172,14 +190,14 @@ class OssNet(Method):
     def _encoding_bytes(self, grid: Grid, device: torch.device) -> int:
         """Bytes that encoding needs on a device, its image not counted on the CPU."""
         network = self.model.network
-        if isinstance(network, PublishedNetwork):
-            voxels = math.prod(self._network_settings.published.sides)
-            size = grid.size * 4 * len(self.model.header.channels)
+        if isinstance(network, FieldNetwork):
+            voxels, held, blending = self._window_load(network, grid)
         else:
-            voxels, size = grid.size, 0
-        activations = int(self._bytes_per_voxel * voxels) + size
+            voxels = math.prod(self._network_settings.published.sides)
+            held, blending = grid.size * 4 * len(self.model.header.channels), 0
+        activations = int(self._bytes_per_voxel * voxels) + held
         if device.type == "cpu":
-            return cpu_network_bytes(activations)
+            return cpu_network_bytes(activations) + blending
         weights = sum(p.numel() for p in network.parameters())
         image = 2 * len(self.model.header.channels) * grid.size
         return int(1.2 * activations) + 4 * weights + image + self._asking_bytes(grid)

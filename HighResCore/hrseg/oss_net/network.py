@@ -59,9 +59,7 @@ class FieldNetwork(nn.Module):
         self.strides = s.all_strides(dimension)
         kernel = (1 if self._flat else s.kernel, s.kernel, s.kernel)
         self.halo = [len(s.local) * (n // 2) for n in kernel]
-        self.multiple = [
-            n * (1 if self._flat and axis == 0 else 2 ** (len(s.widths) - 1)) for axis, n in enumerate(self.strides)
-        ]
+        self.multiple = s.multiple(dimension)
         self.stem = nn.Conv3d(channels, s.widths[0], tuple(self.strides), tuple(self.strides))  # type: ignore[arg-type]
         down = [[2] * dimension] * (len(s.widths) - 1)
         self.context = ResidualUNet(dimension, s.widths[0], s.features, s.widths, down)
@@ -94,8 +92,11 @@ class FieldNetwork(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         """The context of images (N, C, K, J, I): features and prior logits (N, features + classes, *nodes)."""
-        x = self._stem(image)
-        x = self.context(x.squeeze(2) if self._flat else x).float()
+        return self.maps(self.nodes(image))
+
+    def maps(self, nodes: Tensor) -> Tensor:
+        """The context of images, or of windows of them, whose :meth:`nodes` (N, width, *nodes) are given."""
+        x = self.context(nodes.squeeze(2) if self._flat else nodes).float()
         prior = self.prior(x.movedim(1, -1)).movedim(-1, 1)
         maps = torch.cat([x, prior], dim=1)
         return maps.unsqueeze(2) if self._flat else maps
@@ -125,7 +126,7 @@ class FieldNetwork(nn.Module):
         centre = torch.tensor([(n - 1) / 2 for n in shape], device=points.device)
         return (points - centre) / _REACH
 
-    def _stem(self, image: Tensor) -> Tensor:
+    def nodes(self, image: Tensor) -> Tensor:
         """(N, C, K, J, I) to (N, width, *nodes), slab by slab so that no padded or converted copy of it is needed."""
         length = image.shape[2]
         after = [-n % m for n, m in zip(image.shape[2:], self.multiple, strict=True)]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from hrseg.geometry import Vector
 from hrseg.model_file import Header, Share, Strict
+from hrseg.windows import window_problem
 
 Width = Annotated[int, Field(ge=1, le=1024)]
 Stride = Literal[1, 2, 4, 8, 16]
@@ -42,6 +43,12 @@ class FieldSettings(Strict):
         strides: list[int] = [4] * dimension if self.strides is None else list(self.strides)
         return [1, *strides] if dimension == 2 else strides
 
+    def multiple(self, dimension: int) -> list[int]:
+        """What the sides that the network sees are multiples of, (k, j, i); 1 along k in 2D."""
+        factor = 2 ** (len(self.widths) - 1)
+        multiple = [n * factor for n in self.all_strides(dimension)]
+        return [1, *multiple[1:]] if dimension == 2 else multiple
+
 
 class PublishedSettings(Strict):
     """The networks of the paper; see :class:`hrseg.oss_net.published.PublishedNetwork`.
@@ -70,12 +77,14 @@ class NetworkSettings(Strict):
     field: FieldSettings = FieldSettings()
     published: PublishedSettings = PublishedSettings()
 
-    def problem(self, dimension: int) -> str | None:
-        """What does not fit together, if anything."""
+    def problem(self, dimension: int, window: list[int] | None = None) -> str | None:
+        """What does not fit together, or to the window of inference, if anything."""
         if self.variant == "field":
             if len(self.field.all_strides(dimension)) != 3:
                 return f"the strides {self.field.strides} must be {dimension} numbers"
-            return None
+            return window_problem(window, self.field.multiple(dimension)[-dimension:], dimension) if window else None
+        if window:
+            return f"the variant {self.variant} sees volumes as wholes, not in windows of {window}"
         if dimension != 3:
             return f"the variant {self.variant} is for 3D images only"
         factor = 2 ** len(self.published.widths)
@@ -85,9 +94,13 @@ class NetworkSettings(Strict):
 
 
 class InferenceSettings(Strict):
-    """How a label map is read from the field.
+    """How the image becomes a field, and how a label map is read from it.
 
     Attributes:
+        window: sides in voxels of the working grid, (k, j, i) or (j, i), of overlapping windows in which the context is
+            computed and blended, and of the patches of training; a network that normalises over what it sees knows
+            no larger part. The whole volume at once if left out.
+        overlap: share of a window's side that the next one covers again.
         evaluation: ``boundary`` looks closely only where labels meet; ``dense`` at every voxel; ``released`` is the
             paper's code: strides 4, 2, 1, growing from what is found, all of the interior.
         strides: first strides of ``boundary``, (k, j, i) output voxels, powers of two; chosen by the spacing if left
@@ -98,6 +111,8 @@ class InferenceSettings(Strict):
         chunk: points that the decoder sees at once.
     """
 
+    window: Annotated[list[Side], Field(min_length=2, max_length=3)] | None = None
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     evaluation: Literal["boundary", "dense", "released"] = "boundary"
     strides: Annotated[list[Literal[1, 2, 4, 8, 16, 32]], Field(min_length=3, max_length=3)] | None = None
     prior_threshold: Annotated[float, Field(gt=0, lt=0.5)] = 0.1

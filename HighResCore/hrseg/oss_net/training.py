@@ -31,10 +31,14 @@ class FieldTask(Task):
         self.settings: FieldTraining = checked(FieldTraining, settings, header.name)
         network = checked(NetworkSettings, header.network, header.name)
         self._variant, self._published = network.variant, network.variant != "field"
-        patch, finer = self.settings.patch, self.settings.finer
+        patch, finer = self.settings.patch or header.inference.get("window"), self.settings.finer
+        if patch is None:
+            raise ModelError(
+                "How large samples are is not said; give the window of inference, or the patch of training."
+            )
         if len(patch) != header.dimension:
             raise ModelError(f"The patch {patch} must have {header.dimension} sides.")
-        self._sides = [side * finer for side in patch]
+        self._patch, self._sides = patch, [side * finer for side in patch]
         self.finer = (1 if header.dimension == 2 else finer, finer, finer)
         self._nodes = [n * f for n, f in zip(network.field.all_strides(header.dimension), self.finer, strict=True)]
         self._augment = Augment(self.settings.augmentation, header, self._sides)
@@ -104,7 +108,7 @@ class FieldTask(Task):
         box = random_box(case, sides, self.settings.foreground, rng)
         step = np.asarray(self.finer)
         # As much is added on both sides of the patch, in whole voxels, so that blocks of fine ones stay together.
-        patch = np.asarray([1, *self.settings.patch] if flat else self.settings.patch)
+        patch = np.asarray([1, *self._patch] if flat else self._patch)
         whole = patch + 2 * np.where(patch > 1, np.ceil(patch * (MARGIN - 1) / 2), 0).astype(int)
         coarse = Box.whole(whole).shift(((np.add(box.start, box.stop) // 2) // step - whole // 2).tolist())
         fine = Box(as_shape(coarse.start * step), as_shape(coarse.stop * step))

@@ -41,7 +41,7 @@ class FieldTraining(TrainingSettings):
     """The ``training`` part of a recipe.
 
     Attributes:
-        patch: sides of a sample in voxels of the working grid; as much of the volume as possible.
+        patch: sides of a sample in voxels of the working grid; the window of inference if left out.
         foreground: share of samples centred on a label, where volumes are larger than that.
         finer: training label maps are so many times finer than their images, so that the field learns where borders
             lie within a voxel.
@@ -49,7 +49,7 @@ class FieldTraining(TrainingSettings):
         prior: weight of the loss of the context alone (paper's auxiliary loss: 0.1).
     """
 
-    patch: Annotated[list[Annotated[int, Field(ge=8, le=512)]], Field(min_length=2, max_length=3)]
+    patch: Annotated[list[Annotated[int, Field(ge=8, le=512)]], Field(min_length=2, max_length=3)] | None = None
     foreground: Share = 0.67
     finer: Annotated[int, Field(ge=1, le=8)] = 1
     points: PointSettings = PointSettings()

@@ -21,7 +21,7 @@ from hrseg.model_file import Header, Model
 from hrseg.patch_based.network import InferenceSettings, NetworkSettings
 from hrseg.preprocess import check, locate, prepare, preparing_bytes
 from hrseg.runtime import CPU, Run, autocast, halvings, with_fallback
-from hrseg.windows import blended_slabs, window_count
+from hrseg.windows import blended_slabs, window_count, window_problem
 
 if TYPE_CHECKING:
     from hrseg.training.task import Task
@@ -47,7 +47,7 @@ class PatchBased(Method):
         """See :meth:`Method.build`."""
         network = settings(NetworkSettings, header.network, header.name)
         inference = settings(InferenceSettings, header.inference, header.name)
-        problem = network.check_strides(header.dimension) or _window_problem(
+        problem = network.check_strides(header.dimension) or window_problem(
             inference.window, network.multiple(header.dimension), header.dimension
         )
         if problem:
@@ -126,9 +126,3 @@ class PatchBased(Method):
             slabs = blended_slabs(space, window, predict, overlap=overlap, batch=batch, device=device, advance=advance)
             for start, slab in slabs:
                 yield start, slab[:, :, None] if flat else slab
-
-
-def _window_problem(window: list[int], multiple: list[int], dimension: int) -> str | None:
-    if len(window) != dimension or any(w % m for w, m in zip(window, multiple, strict=False)):
-        return f"the window {window} must have {dimension} sides that are multiples of {multiple}"
-    return None

@@ -45,7 +45,7 @@ def test_volumes_of_any_size_and_nodes_in_the_middle_of_their_voxels() -> None:
 def test_stem_in_slabs_is_the_stem() -> None:
     model, image = network(), torch.rand(1, 1, 70, 8, 8)
     whole = model.stem(torch.cat([image, image[:, :, -1:].expand(-1, -1, 2, -1, -1)], dim=2))
-    torch.testing.assert_close(model._stem(image), whole)
+    torch.testing.assert_close(model.nodes(image), whole)
 
 
 def test_bricks_and_whole_volumes_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +103,9 @@ def test_flat_images_and_anisotropic_strides() -> None:
         ({"network": {"variant": "C"}, "dimension": 2}, "3D images only"),
         ({"network": {"variant": "E"}}, "variant"),
         ({"network": {}, "inference": {"strides": [3, 4, 4]}}, "strides"),
+        ({"network": {}, "inference": {"window": [32, 32, 48]}}, "48. must have 3 sides that are multiples of .32, 32"),
+        ({"network": {}, "inference": {"window": [32, 32]}}, "must have 3 sides"),
+        ({"network": {"variant": "C"}, "inference": {"window": [32, 32, 32]}}, "sees volumes as wholes"),
     ],
 )
 def test_settings_that_do_not_fit(changes: dict[str, Any], problem: str) -> None:

@@ -160,6 +160,13 @@ def test_patch_of_another_dimension() -> None:
         task(patch=[16, 16])
 
 
+def test_samples_are_as_large_as_the_windows_of_inference() -> None:
+    trained = task(header={"inference": {"window": [8, 12, 16]}}, patch=None)
+    assert trained.sample(case(), np.random.RandomState(0))["image"].shape == (1, 8, 12, 16)
+    with pytest.raises(ModelError, match="How large samples are is not said"):
+        task(patch=None)
+
+
 def test_flat_samples() -> None:
     flat = case(shape=(1, 30, 40))
     found = task(header=FLAT, patch=[16, 24]).sample(flat, np.random.RandomState(0))
