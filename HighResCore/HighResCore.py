@@ -14,7 +14,8 @@ from slicer.ScriptedLoadableModule import (
 )
 
 import slicer
-from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin
+from HighResSegmentationLib.ModuleWidget import ModuleWidgetMixin, whyTooOld
+from HighResSegmentationLib.SelfTests import SelfTests
 
 # Nothing else is imported here: Slicer reads this file at every start.
 
@@ -66,18 +67,8 @@ class HighResCoreLogic(ScriptedLoadableModuleLogic):
         return makePhantomCT()
 
 
-class HighResCoreTest(ScriptedLoadableModuleTest):
+class HighResCoreTest(SelfTests, ScriptedLoadableModuleTest):
     """What needs no PyTorch: runs in Slicer and, on its scene alone, in pytest."""
-
-    def setUp(self) -> None:
-        """Empties the scene."""
-        slicer.mrmlScene.Clear()
-
-    def runTest(self) -> None:
-        """Runs every test."""
-        for name in sorted(name for name in dir(self) if name.startswith("test_")):
-            self.setUp()
-            getattr(self, name)()
 
     def test_phantom(self) -> None:
         """The sample has the grid and the values of a CT."""
@@ -118,5 +109,6 @@ def _onStarted() -> None:
     from HighResSegmentationLib.SampleData import registerSampleData
     from HighResSegmentationLib.Terminologies import loadTerminologies
 
-    registerSampleData()
-    loadTerminologies()
+    if not whyTooOld():
+        registerSampleData()
+        loadTerminologies()

@@ -37,6 +37,7 @@ class OSSNet(ScriptedLoadableModule):
             "Method: OSS-Net, occupancy networks for semantic segmentation (Reich et al., BMVC 2021, "
             "arXiv:2110.10640). Research use only, not for clinical decisions."
         )
+        slicer.app.connect("startupCompleted()", _onStarted)
 
 
 class OSSNetWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
@@ -59,3 +60,14 @@ class OSSNetWidget(ModuleWidgetMixin, ScriptedLoadableModuleWidget):
 
 class OSSNetTest(Tests.OSSNetTests, ScriptedLoadableModuleTest):
     """The self-test, for Slicer and for pytest alike."""
+
+
+def _onStarted() -> None:
+    scene = slicer.mrmlScene
+    scene.AddObserver(scene.EndImportEvent, _onImported)
+
+
+def _onImported(scene: object, event: str) -> None:
+    from OSSNetLib.SliceOverlay import restoreViews
+
+    restoreViews(scene)

@@ -47,7 +47,7 @@ class MethodPanel(VTKObservationMixin):
         self.parameters: Any = None
         self._guiTag: Any = None
         self._entered = False
-        #: The model that was chosen before there was a volume, until the user chooses one.
+        #: The model that was chosen before there was an image to choose it for, until the user chooses one.
         self._preliminary = ""
         self._openSetup = openSetup
         root.setMRMLScene(slicer.mrmlScene)
@@ -59,7 +59,9 @@ class MethodPanel(VTKObservationMixin):
         )
         self.ui.setupButton.connect("clicked()", self._setUp)
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._sceneCloses)
+        # While a scene is imported, selectors lose their nodes and choose others, which must not become the choices.
+        for event in (scene.StartCloseEvent, scene.StartImportEvent):
+            self.addObserver(scene, event, self._sceneChanges)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._sceneIsThere)
 
@@ -91,7 +93,7 @@ class MethodPanel(VTKObservationMixin):
         """A run begins or ends."""
 
     def leave(self) -> None:
-        """The panel is left, or the scene closes: what waits for the user's next click is ended."""
+        """The panel is left, or the scene changes: what waits for the user's next click is ended."""
 
     # ---- life ----
 
@@ -123,7 +125,7 @@ class MethodPanel(VTKObservationMixin):
         if self._entered:
             self.enter()
 
-    def _sceneCloses(self, caller: Any, event: Any) -> None:
+    def _sceneChanges(self, caller: Any, event: Any) -> None:
         self.leave()
         self.forecast.stop()
         self._setParameters(None)
@@ -182,9 +184,16 @@ class MethodPanel(VTKObservationMixin):
     def _chooseDefault(self) -> None:
         volume = self.parameters.inputVolume
         entry = defaultModel(self.models.entries, volume, readSetting(self._lastModelKey))
-        if entry is not None:
-            self._modelChosen(entry.name)
-            self._preliminary = entry.name if volume is None else ""
+        if entry is None:
+            return
+        self._modelChosen(entry.name)
+        if volume is None:
+            self._preliminary = entry.name
+        elif volume.GetImageData() is None:
+            # The selector chooses a node as soon as it is in the scene, which may be before it has voxels.
+            self._preliminary = entry.name
+            if not self.hasObserver(volume, volume.ImageDataModifiedEvent, self.changed):
+                self.addObserver(volume, volume.ImageDataModifiedEvent, self.changed)
 
     @property
     def _lastModelKey(self) -> str:

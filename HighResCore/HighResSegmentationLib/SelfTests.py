@@ -5,13 +5,11 @@ The same classes run inside Slicer and, on Slicer's scene alone, in pytest.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import unittest
 from functools import cache
-from pathlib import Path
 
 import slicer
+from HighResSegmentationLib.ModuleWidget import whyTooOld
 
 
 class SelfTests(unittest.TestCase):
@@ -19,25 +17,37 @@ class SelfTests(unittest.TestCase):
 
     def setUp(self) -> None:
         """Empties the scene; a folder for what the test writes."""
+        import tempfile
+        from pathlib import Path
+
+        problem = whyTooOld()
+        if problem:
+            self.skipTest(problem)
         slicer.mrmlScene.Clear()
         self.folder = Path(tempfile.mkdtemp(prefix="hrseg-selftest-"))
 
     def tearDown(self) -> None:
         """Leaves nothing behind."""
+        import shutil
+
         shutil.rmtree(self.folder, ignore_errors=True)
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
         """Runs all, as Slicer's "Reload and Test" wants it; what is skipped says why."""
         for name in sorted(name for name in dir(self) if name.startswith("test_")):
-            self.setUp()
             try:
-                getattr(self, name)()
+                self._run(name)
                 self.delayDisplay(f"{name}: passed")
             except unittest.SkipTest as reason:
                 self.delayDisplay(f"{name}: skipped, {reason}")
-            finally:
-                self.tearDown()
+
+    def _run(self, name: str) -> None:
+        self.setUp()
+        try:
+            getattr(self, name)()
+        finally:
+            self.tearDown()
 
     def requireInference(self) -> None:
         """Skips where no Python can run a network."""

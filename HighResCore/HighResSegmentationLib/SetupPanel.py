@@ -240,13 +240,16 @@ def showSetup(onChanged: Callable[[Report], None] | None = None) -> Any:
     dialog.windowTitle = _title()
     panel = SetupPanel(_tell)
     qt.QVBoxLayout(dialog).addWidget(panel.widget)
-    buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Close)
+    buttons = qt.QDialogButtonBox()
+    buttons.setStandardButtons(qt.QDialogButtonBox.Close)
     dialog.layout().addWidget(buttons)
 
     def closed(result: int) -> None:
         panel.exit()
         _Setup.dialog = None
         _Setup.callbacks.clear()
+        # The main window would keep it, hidden, until Slicer ends.
+        dialog.deleteLater()
 
     buttons.connect("rejected()", dialog.reject)
     dialog.connect("finished(int)", closed)

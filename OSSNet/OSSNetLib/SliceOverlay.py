@@ -12,6 +12,9 @@ import slicer
 from OSSNetLib.Outputs import colorTable, setLabels
 
 _OPACITY = 0.5
+# How it was, kept in the nodes that are changed: a scene may be saved meanwhile, which Slicer announces to nobody.
+_OPACITY_BEFORE, _LABEL_BEFORE = "HighResSegmentation.OpacityBefore", "HighResSegmentation.LabelBefore"
+_COVERED, _VIEWS_BEFORE = "HighResSegmentation.Covered", "HighResSegmentation.ViewsBefore"
 
 
 class SliceOverlay:
@@ -29,12 +32,11 @@ class SliceOverlay:
         self._volume: Any = None
         self._colors: Any = None
         self._labels: Any = None
-        self._before = self._composite.GetLabelVolumeID(), self._composite.GetLabelOpacity()
-        displays = [display for node in covered if (display := node.GetDisplayNode())]
-        self._covered = [(display, _viewIDs(display)) for display in displays]
-        others = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")]
-        for display, shownIn in self._covered:
-            _setViewIDs(display, [view for view in shownIn or others if view != sliceNode.GetID()])
+        self._composite.SetNodeReferenceID(_LABEL_BEFORE, self._composite.GetLabelVolumeID())
+        self._composite.SetAttribute(_OPACITY_BEFORE, str(self._composite.GetLabelOpacity()))
+        self._covered = [display for node in covered if (display := node.GetDisplayNode())]
+        for display in self._covered:
+            _cover(display, sliceNode)
 
     def show(self, result: Mapping[str, Any], array: NDArray, affine: NDArray) -> None:
         """Shows labels (1, J, I) of a result; ``affine``: 4x4, (i, j, k, 1) to RAS mm of the world."""
@@ -55,13 +57,10 @@ class SliceOverlay:
 
     def remove(self) -> None:
         """Takes the overlay away."""
-        if self._volume is not None and self._composite.GetLabelVolumeID() == self._volume.GetID():
-            label, opacity = self._before
-            with slicer.util.NodeModify(self._composite):
-                self._composite.SetLabelVolumeID(label)
-                self._composite.SetLabelOpacity(opacity)
-        for display, shownIn in self._covered:
-            _setViewIDs(display, shownIn)
+        shown = self._volume is not None and self._composite.GetLabelVolumeID() == self._volume.GetID()
+        _restoreLabel(self._composite, shown=shown)
+        for display in self._covered:
+            _uncover(display)
         for node in (self._volume and self._volume.GetDisplayNode(), self._volume, self._colors):
             self._drop(node)
         self._volume = self._colors = None
@@ -94,6 +93,43 @@ def compositeOf(sliceNode: Any) -> Any:
     raise InputError(
         _('The slice view "{name}" shows no volumes; choose another one.').format(name=sliceNode.GetName())
     )
+
+
+def restoreViews(scene: Any) -> None:
+    """Views and displays of a loaded scene as they were before a slice was followed, where it was saved meanwhile."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        if composite.GetAttribute(_OPACITY_BEFORE) is not None:
+            _restoreLabel(composite, shown=scene.GetNodeByID(composite.GetLabelVolumeID() or "") is None)
+    for display in slicer.util.getNodesByClass("vtkMRMLDisplayNode", scene):
+        if display.GetAttribute(_COVERED) is not None:
+            _uncover(display)
+
+
+def _restoreLabel(composite: Any, *, shown: bool) -> None:
+    """The label layer as it was, where an overlay is ``shown`` and not what the user has chosen since."""
+    if shown:
+        with slicer.util.NodeModify(composite):
+            composite.SetLabelVolumeID(composite.GetNodeReferenceID(_LABEL_BEFORE))
+            composite.SetLabelOpacity(float(composite.GetAttribute(_OPACITY_BEFORE)))
+    composite.RemoveNodeReferenceIDs(_LABEL_BEFORE)
+    composite.RemoveAttribute(_OPACITY_BEFORE)
+
+
+def _cover(display: Any, sliceNode: Any) -> None:
+    """Shows a node in all views but this one."""
+    shownIn = _viewIDs(display)
+    others = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode")]
+    display.SetAttribute(_COVERED, "true")
+    for view in shownIn:
+        display.AddNodeReferenceID(_VIEWS_BEFORE, view)
+    _setViewIDs(display, [view for view in shownIn or others if view != sliceNode.GetID()])
+
+
+def _uncover(display: Any) -> None:
+    number = display.GetNumberOfNodeReferences(_VIEWS_BEFORE)
+    _setViewIDs(display, [display.GetNthNodeReferenceID(_VIEWS_BEFORE, n) for n in range(number)])
+    display.RemoveNodeReferenceIDs(_VIEWS_BEFORE)
+    display.RemoveAttribute(_COVERED)
 
 
 def _viewIDs(display: Any) -> list[str]:

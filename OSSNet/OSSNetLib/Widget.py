@@ -57,7 +57,7 @@ class OSSNetPanel(MethodPanel):
             button.connect("clicked()", self._maker(output))
         self.ui.followCheckBox.connect("toggled(bool)", self._followToggled)
         scene = slicer.mrmlScene
-        for event in (scene.StartCloseEvent, scene.StartSaveEvent):
+        for event in (scene.StartCloseEvent, scene.StartImportEvent):
             self.addObserver(scene, event, self._stopFollowing)
 
     def enter(self) -> None:

@@ -38,7 +38,7 @@ def apply(panel: OSSNetPanel, client: FakeClient) -> Any:
     return panel.parameters.result
 
 
-def add_view(name: str = "Test view 2", size: tuple[int, int] = (60, 40)) -> tuple[Any, Any]:
+def add_view(name: str = "TestView2", size: tuple[int, int] = (60, 40)) -> tuple[Any, Any]:
     """Slice node and composite node of a view that nothing draws."""
     nodes = []
     for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):

@@ -74,8 +74,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
         self._scene, kind = scene, slicer.vtkMRMLScene
-        events = (kind.NodeAddedEvent, kind.NodeRemovedEvent, kind.EndCloseEvent, kind.EndImportEvent)
+        events = (kind.NodeAddedEvent, kind.NodeRemovedEvent, kind.EndCloseEvent)
         self._tags = [scene.AddObserver(e, lambda *_: self._refresh()) for e in events] if scene else []
+        self._tags += [scene.AddObserver(kind.EndImportEvent, lambda *_: self._refill())] if scene else []
         self._refresh()
 
     def _nodes(self) -> list[Any]:
@@ -90,13 +91,22 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _refresh(self) -> None:
         if not isValid(self):
             return  # the panel is gone, the scene's observer is not
+        if self._scene and self._scene.IsImporting():
+            return
         nodes = self._nodes()
         self._box.clear()
         self._box.addItem(self.noneDisplay if self.noneEnabled else "Select a volume", "")
         for node in nodes:
             self._box.addItem(node.GetName(), node.GetID())
-        # The genuine one does not select the first node by itself, either.
-        self._pick(self._node if self._node in nodes else None)
+        # As the genuine one: where there is no "none", the first node is selected.
+        first = nodes[0] if nodes and not self.noneEnabled else None
+        self._pick(self._node if self._node in nodes else first)
+
+    def _refill(self) -> None:
+        """As the genuine one after an import: all rows are removed, and inserted one by one."""
+        if isValid(self):
+            self._pick(None)
+            self._refresh()
 
     def _pick(self, node: Any) -> None:
         changed, self._node = node is not self._node, node

@@ -53,6 +53,9 @@ def test_what_slicer_lists(started: list[Any], monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("HighResSegmentationLib.Terminologies.loadTerminologies", lambda: done.append("terms"))
     slot()
     assert done == ["sample", "terms"]
+    monkeypatch.setattr(module_file, "whyTooOld", lambda: "Too old.")
+    slot()
+    assert done == ["sample", "terms"]
 
 
 def test_panel_asks_when_it_is_entered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +82,16 @@ def test_self_test(name: str, scene: Any) -> None:
     test = module_file.HighResCoreTest()
     test.setUp()
     getattr(test, name)()
+    test.tearDown()
+
+
+def test_self_tests_are_skipped_in_an_old_slicer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("HighResSegmentationLib.SelfTests.whyTooOld", lambda: "Too old.")
+    monkeypatch.setattr(module_file.HighResCoreTest, "test_models", lambda self: pytest.fail("not skipped"))
+    module_file.HighResCoreTest().runTest()
+    assert "test_models: skipped, Too old." in capsys.readouterr().out
 
 
 def test_self_test_runs_all_by_itself(monkeypatch: pytest.MonkeyPatch, scene: Any) -> None:

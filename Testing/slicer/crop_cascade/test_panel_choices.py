@@ -116,6 +116,7 @@ def test_options_go_to_the_worker(loaded: CropCascadePanel, client: FakeClient) 
 def test_choices_follow_the_scene(shown: Any, tmp_path: Path) -> None:
     """Saved, closed and loaded, the panel shows them again."""
     panel = shown.panel
+    volume("CT abdomen")
     panel.ui.inputSelector.setCurrentNode(volume())
     panel.parameters.boxes = [roi("a")]
     panel.ui.thresholdSlider.value = 0.7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,6 +245,44 @@ def test_the_overlay_is_neither_listed_nor_saved(followed: Followed) -> None:
     for node in (overlay, overlay.GetDisplayNode(), overlay.GetDisplayNode().GetColorNode()):
         assert node.GetHideFromEditors()
         assert not node.GetSaveWithScene()
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_scene_saved_meanwhile_is_loaded_with_its_views_as_they_were(
+    followed: Followed, views: int, tmp_path: Path
+) -> None:
+    """Slicer tells nobody that it is about to save."""
+    from OSSNet import OSSNet as Module
+
+    other, other_composite = add_view("OtherView")
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "own")
+    slicer.util.updateVolumeFromArray(own, np.ones((2, 2, 2), np.uint8))
+    followed.composite.SetLabelVolumeID(own.GetID())
+    followed.composite.SetLabelOpacity(0.7)
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "coarse")
+    segmentation.CreateDefaultDisplayNodes()
+    for view in (followed.view, other)[:views]:
+        segmentation.GetDisplayNode().AddViewNodeID(view.GetID())
+    followed.start(volume(), covered=[segmentation])
+    followed.end()
+    assert slicer.util.saveScene(str(tmp_path / "s.mrb"))
+    followed.follower.stop()
+    slicer.mrmlScene.Clear(0)
+    started: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slicer.app, "connect", lambda signal, slot: started.append(slot), raising=False)
+        Module(SimpleNamespace())
+    started[0]()
+    slicer.util.loadScene(str(tmp_path / "s.mrb"))
+    display = slicer.util.getNode("coarse").GetDisplayNode()
+    assert display.GetNumberOfViewNodeIDs() == views
+    assert display.IsDisplayableInView(followed.view.GetID())
+    assert followed.composite.GetLabelVolumeID() == slicer.util.getNode("own").GetID()
+    assert followed.composite.GetLabelOpacity() == 0.7
+    for node in (display, followed.composite):
+        assert not [name for name in node.GetAttributeNames() if name.startswith("HighResSegmentation")]
+    for extra in (other, other_composite):
+        slicer.mrmlScene.RemoveNode(extra)
 
 
 def test_answers_that_come_too_late_are_dropped(followed: Followed) -> None:

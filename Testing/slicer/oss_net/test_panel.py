@@ -246,6 +246,22 @@ def test_choices_follow_the_scene(shown: Any, tmp_path: Path) -> None:
     assert panel.ui.labelComboBox.currentIndex == 2
 
 
+def test_a_scene_that_is_added_leaves_the_choices(shown: Any, tmp_path: Path) -> None:
+    """Selectors lose their nodes for a moment, which must not be taken for a choice."""
+    panel, _, chosen = shown.panel, volume("other"), volume()
+    added = slicer.vtkMRMLScene()
+    added.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "added")
+    added.Commit(str(tmp_path / "s.mrml"))
+    panel.ui.inputSelector.setCurrentNode(chosen)
+    panel.ui.regionSelector.setCurrentNode(region())
+    slicer.mrmlScene.SetURL(str(tmp_path / "s.mrml"))
+    slicer.mrmlScene.Import()
+    assert panel.parameters.inputVolume is chosen
+    assert panel.ui.inputSelector.currentNode() is chosen
+    assert panel.parameters.region.GetName() == "region"
+    assert panel.ui.inputSelector.nodeCount() == 3
+
+
 def test_a_region_is_drawn(loaded: OSSNetPanel, client: FakeClient) -> None:
     apply(loaded, client)
     loaded.ui.drawRegionButton.click()

@@ -59,7 +59,7 @@ def test_following_is_off_until_it_is_ticked(ready: OSSNetPanel, client: FakeCli
     assert not ready.follower.active
 
 
-@pytest.mark.parametrize("way", ["exit", "volume", "device", "save", "close"])
+@pytest.mark.parametrize("way", ["exit", "volume", "device", "import", "close"])
 def test_what_ends_following(ready: OSSNetPanel, client: FakeClient, way: str) -> None:
     ready.ui.followCheckBox.checked = True
     _end(ready, client)
@@ -69,9 +69,9 @@ def test_what_ends_following(ready: OSSNetPanel, client: FakeClient, way: str) -
         ready.ui.inputSelector.setCurrentNode(volume("other"))
     elif way == "device":
         ready.parameters.device = "cpu"
-    elif way == "save":
-        # As the application's dialog does; without it, what would be saved is a view without label volume.
-        slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.StartSaveEvent)
+    elif way == "import":
+        slicer.mrmlScene.StartState(slicer.mrmlScene.ImportState)
+        slicer.mrmlScene.EndState(slicer.mrmlScene.ImportState)
     else:
         slicer.mrmlScene.Clear(0)
     assert not ready.follower.active
