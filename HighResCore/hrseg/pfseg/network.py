@@ -94,10 +94,11 @@ class Decoder(nn.Module):
             width = s.tail_width
         self.head = convolution(dimension, width, classes, 1)
 
-    def forward(self, maps: Sequence[Tensor], parts: Sequence[Part] | None = None) -> Tensor:
+    def forward(self, maps: Sequence[Tensor], parts: Sequence[Sequence[Part]] | None = None) -> Tensor:
         """HR output of the encoder's maps (finest first), the last with what was joined to it.
 
-        With ``parts``, one per sample, that of these LR voxels alone; they are equal in size.
+        With ``parts``, of each sample, that of these LR voxels alone, one part after the other along the first axis of
+        space; all have one size.
         """
         skips, x = list(maps[:-1]), maps[-1]
         for up, block in zip(self.ups, self.blocks, strict=True):
@@ -108,8 +109,9 @@ class Decoder(nn.Module):
         return self.head(x)
 
 
-def _cut(x: Tensor, parts: Sequence[Part]) -> Tensor:
-    cut = torch.cat([x[(slice(n, n + 1), slice(None), *part)] for n, part in enumerate(parts)])
+def _cut(x: Tensor, parts: Sequence[Sequence[Part]]) -> Tensor:
+    samples = [[sample[(slice(None), *part)] for part in mine] for sample, mine in zip(x, parts, strict=True)]
+    cut = torch.stack([torch.cat(sample, dim=1) for sample in samples])
     return channels_last(cut) if is_channels_last(x) else cut.contiguous()
 
 
@@ -174,13 +176,13 @@ class PFSegNetwork(nn.Module):
         guidance: Guidance | None = None,
         *,
         super_resolve: bool = False,
-        parts: Sequence[Part] | None = None,
+        parts: Sequence[Sequence[Part]] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Logits (N, classes, *HR) and, if asked for, the super-resolved image (N, channels, *HR).
 
         Args:
             image: (N, channels, *LR); sides are multiples of :meth:`NetworkSettings.multiple`.
-            parts: of each sample, the LR voxels whose HR output is wanted; None: all.
+            parts: of each sample, the LR voxels whose HR output is wanted, see :class:`Decoder`; None: all.
         """
         maps = self.joined(self.encoder(image), guidance)
         restored = self.super_resolution(maps, parts) if super_resolve and self.super_resolution is not None else None

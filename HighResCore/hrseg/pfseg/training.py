@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share, Strict
 from hrseg.pfseg.guidance import choose
 from hrseg.pfseg.losses import guidance_loss, similarity_loss, super_resolution_loss, target_enhanced_loss
-from hrseg.pfseg.network import Guidance, PFSegNetwork
+from hrseg.pfseg.network import Guidance, Part, PFSegNetwork
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
 from hrseg.pfseg.volumes import cut_guidance
 from hrseg.resample import resample
@@ -52,9 +54,11 @@ class PFSegSettings(TrainingSettings):
         low_patch: least sides of what these steps see, in low-resolution voxels; samples have several sizes from there
             up to the whole copy, which is less to learn by heart. All of it if left out.
         size: sides of a sample in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
-        part: sides of the part of a sample that is computed and learnt at high resolution, where the sample, all of
-            which the network sees at low resolution, is too large for that; everything if left out.
-        foreground: share of parts centred on a label, and of samples where the subject is larger.
+        block: where a sample, all of which the network sees at low resolution, is too large for high resolution: sides
+            of what is computed and learnt there, a block in each eighth of the sample (quarter in 2D), at a random
+            place. Blocks from all over it have about the mean and deviation of the whole, which the network normalises
+            by in inference; one large part does not. Everything if left out.
+        foreground: share of samples centred on a label, where the subject is larger.
         random_guidance: share of guidance crops at any place, so that people may move them.
         drop_guidance: share of samples without their crop, so that the model runs without it, too.
         hardest: share of the voxels that the cross-entropy is taken over, the worst ones. In whole volumes, of which
@@ -65,7 +69,7 @@ class PFSegSettings(TrainingSettings):
     low_steps: Annotated[int, Field(ge=0)] = 0
     low_patch: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
-    part: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
+    block: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     foreground: Share = 0.5
     random_guidance: Share = 0.25
     drop_guidance: Share = 0.3
@@ -87,10 +91,14 @@ class PFSegTask(Task):
         if len(size) != self._dimension or any(n % step for n, step in zip(size, steps, strict=True)):
             raise ModelError(f"The size {size} must have {self._dimension} sides that are multiples of {steps}.")
         self._factors, low = factors, np.floor_divide(size, factors).tolist()
-        part = self.settings.part or size
-        if len(part) != self._dimension or any(p % f or p > n for p, f, n in zip(part, factors, size, strict=True)):
-            raise ModelError(f"The part {part} must have sides up to {size}, multiples of {factors}.")
-        self._part = np.floor_divide(part, factors).tolist()
+        block, halves = self.settings.block, [n // 2 for n in size]
+        fits = block is None or (
+            len(block) == len(size)
+            and all(b % f == 0 and b <= h for b, f, h in zip(block, factors, halves, strict=True))
+        )
+        if not fits:
+            raise ModelError(f"The block {block} must have sides up to {halves}, multiples of {factors}.")
+        self._block = np.floor_divide(block, factors).tolist() if block else None
         self._sides = [*lead, *size]
         self._low = [*lead, *low]
         self._crop = [*lead, *self.network.guidance_shape(low)]
@@ -111,9 +119,9 @@ class PFSegTask(Task):
         """See :meth:`Task.sample`.
 
         Returns:
-            low (C, *LR), annotated (labels,), start (axes,), the part's first LR voxel, and in the part image (C, *HR)
-            and label (*HR); of the guidance crop: crop, place and present as in :class:`Guidance`, and mask (1, *HR),
-            1 in it.
+            low (C, *LR), annotated (labels,), image (C, *HR) and label (*HR); of the guidance crop: crop, place and
+            present as in :class:`Guidance`, and mask (1, *HR), 1 in it. With blocks starts (blocks, axes), their first
+            LR voxels, and HR is all of them, one after the other along the first axis.
         """
         flat = self._dimension == 2
         image, label = random_patch(case, self._sides, self.settings.foreground, rng)
@@ -126,31 +134,33 @@ class PFSegTask(Task):
         found = {"low": low[:, 0] if flat else low, "image": image, "label": label, "annotated": annotated}
         if self.network.guidance_widths:
             found |= self._guidance(volume, rng)
-        start = self._start(label, rng)
-        found["start"] = torch.tensor(start)
-        for name in {"image", "label", "mask"} & found.keys():
-            # The last axes are those of space.
-            for axis, (n, m, f) in enumerate(zip(start, self._part, self._factors, strict=True), -self._dimension):
-                found[name] = found[name].narrow(axis, n * f, m * f)
+        if self._block:
+            starts = self._starts(self._block, rng)
+            found["starts"] = torch.tensor(starts)
+            parts = self._parts(starts, self._factors)
+            for name in {"image", "label", "mask"} & found.keys():
+                # The last axes are those of space.
+                found[name] = torch.cat([found[name][(..., *part)] for part in parts], dim=-self._dimension)
         return found
 
-    def _start(self, label: Tensor, rng: np.random.RandomState) -> list[int]:
-        """First LR voxel of the part to learn."""
-        free = np.floor_divide(label.shape, self._factors) - self._part
-        if not free.any():
-            return [0] * len(free)
-        center = [rng.randint(n) for n in np.floor_divide(label.shape, self._factors)]
-        values = np.flatnonzero(np.bincount(label.flatten().numpy())[1:]) + 1
-        if len(values) and rng.random_sample() < self.settings.foreground:
-            voxels = (label == values[rng.randint(len(values))]).nonzero()
-            center = voxels[rng.randint(len(voxels))].numpy() // self._factors
-        return np.clip(center - np.floor_divide(self._part, 2), 0, free).tolist()
+    def _starts(self, block: list[int], rng: np.random.RandomState) -> list[list[int]]:
+        """First LR voxels of a block at a random place in each eighth of the sample, a quarter in 2D."""
+        halves = [n // 2 for n in self._low[-self._dimension :]]
+        corners = product(*([0, half] for half in halves))
+        free = np.subtract(halves, block) + 1
+        return [np.add(corner, [rng.randint(n) for n in free]).tolist() for corner in corners]
+
+    def _parts(self, starts: list[list[int]], factors: Sequence[int]) -> list[Part]:
+        """Blocks with these first LR voxels as slices, in voxels so many times finer."""
+        assert self._block
+        sides = [list(zip(start, self._block, factors, strict=True)) for start in starts]
+        return [tuple(slice(n * f, (n + m) * f) for n, m, f in axes) for axes in sides]
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`."""
         guidance = Guidance(batch["crop"], batch["place"], batch["present"]) if "crop" in batch else None
-        starts = batch["start"].tolist()
-        parts = [tuple(slice(n, n + m) for n, m in zip(start, self._part, strict=True)) for start in starts]
+        starts = batch["starts"].tolist() if self._block else []
+        parts = [self._parts(each, [1] * self._dimension) for each in starts] or None
         logits, restored = network(batch["low"], guidance, super_resolve=self._helped, parts=parts)
         losses = masked_dice_ce(logits, batch["label"], batch["annotated"], hardest=self.settings.hardest)
         if restored is None:

@@ -164,17 +164,29 @@ def test_parts_of_all_there_is_change_nothing(dimension: int) -> None:
     made = network(dimension, **SMALL)
     image = torch.rand(2, 1, *[16] * dimension)
     whole = made(image, super_resolve=True)
-    parts = made(image, super_resolve=True, parts=[(slice(0, 16),) * dimension] * 2)
-    for expected, found in zip(whole, parts, strict=True):
-        torch.testing.assert_close(found, expected)
+    rest = (slice(0, 16),) * (dimension - 1)
+    for mine in ([(slice(0, 16), *rest)], [(slice(0, 6), *rest), (slice(6, 16), *rest)]):
+        parts = made(image, super_resolve=True, parts=[mine] * 2)
+        for expected, found in zip(whole, parts, strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+def test_parts_of_a_sample_are_normalised_together() -> None:
+    made = network(2, **SMALL)
+    image = torch.cat([torch.rand(1, 1, 16, 8), 4 + torch.rand(1, 1, 16, 8)], dim=3)
+    left, right = (slice(0, 16), slice(0, 8)), (slice(0, 16), slice(8, 16))
+    whole, alone, both = (made(image, parts=parts)[0] for parts in (None, [[left]], [[left, right]]))
+    assert both.shape == (1, 1, 64, 16)
+    inner, top = (0, 0, slice(3, 29), slice(3, 13)), both[:, :, :32]
+    assert (top - whole[..., :16])[inner].abs().mean() < 0.2 * (alone - whole[..., :16])[inner].abs().mean()
 
 
 def test_parts_differ_between_samples() -> None:
     made = network(2, **SMALL)
     image = torch.rand(1, 1, 16, 16).repeat(2, 1, 1, 1)
     left, right = (slice(0, 16), slice(0, 8)), (slice(0, 16), slice(8, 16))
-    found, _ = made(image, parts=[left, right])
-    swapped, _ = made(image, parts=[right, left])
+    found, _ = made(image, parts=[[left], [right]])
+    swapped, _ = made(image, parts=[[right], [left]])
     assert found.shape == (2, 1, 32, 16)
     torch.testing.assert_close(found, swapped.flip(0))
     assert (found[0] - found[1]).abs().max() > 0.01

@@ -72,7 +72,6 @@ def test_shapes_of_a_sample() -> None:
         "image": (1, 16, 16, 24),
         "label": (16, 16, 24),
         "annotated": (2,),
-        "start": (3,),
         "crop": (1, 8, 4, 6),
         "place": (3,),
         "present": (),
@@ -84,30 +83,27 @@ def test_shapes_of_a_sample() -> None:
     assert "crop" not in sample(task({"guidance_widths": []}))
 
 
-def test_a_part_is_cut_from_the_whole_sample() -> None:
-    shape, part = (16, 24, 32), [8, 16, 8]
-    settings: dict[str, Any] = {"size": list(shape), "drop_guidance": 0}
-    starts = set()
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_blocks_are_cut_from_all_over_the_sample(dimension: int) -> None:
+    shape, block = (24, 32, 48)[-dimension:], [8, 12, 14][-dimension:]
+    settings: dict[str, Any] = {"dimension": dimension, "size": list(shape), "drop_guidance": 0}
+    volume = shape if dimension == 3 else (1, *shape)
+    places = set()
     for seed in range(6):
-        whole, found = sample(task(**settings), seed, shape), sample(task(**settings, part=part), seed, shape)
-        starts.add(tuple(found["start"].tolist()))
-        cut = tuple(slice(2 * n, 2 * n + m) for n, m in zip(found["start"].tolist(), part, strict=True))
+        whole, found = sample(task(**settings), seed, volume), sample(task(**settings, block=block), seed, volume)
+        starts = 2 * found["starts"].numpy()
+        assert starts.shape == (2**dimension, dimension)
+        places |= {tuple(start) for start in starts.tolist()}
+        # One in each eighth, or quarter.
+        assert len({tuple(start >= np.array(shape) // 2) for start in starts}) == 2**dimension
         for name in ("image", "label", "mask"):
-            assert torch.equal(found[name], whole[name][(..., *cut)]), name
+            parts = found[name].split(block[0], dim=-dimension)
+            for start, part in zip(starts.tolist(), parts, strict=True):
+                cut = tuple(slice(n, n + m) for n, m in zip(start, block, strict=True))
+                assert torch.equal(part, whole[name][(..., *cut)]), name
         for name in ("low", "crop", "place"):
             assert torch.equal(found[name], whole[name]), name
-    assert len(starts) > 3
-
-
-def test_parts_are_around_labels() -> None:
-    label = np.zeros((16, 64, 64), np.uint8)
-    label[8:10, 50:52, 40:42] = 2
-    source = TrainingCase("case", np.zeros((1, 16, 64, 64), np.float32), label, (True, True), {})
-    made = task(size=[16, 64, 64], part=[16, 16, 16], foreground=1.0)
-    for seed in range(3):
-        found = made.sample(source, np.random.RandomState(seed))
-        assert int((found["label"] == 2).sum()) == 8
-        assert np.abs(found["start"].numpy() - (0, 21, 16)).max() <= 1
+    assert len(places) > 2**dimension
 
 
 def test_every_resolution_comes_from_the_changed_image() -> None:
