@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,20 @@ class LowTask(PatchTask):
                 f'The model "{header.name}" has low_patch: {settings.low_patch}, samples of several sizes, of which no '
                 f"batch of {settings.batch_size} can be made; set batch_size to 1."
             )
-        self._tasks = [PatchTask(header, {**own, "patch": size}) for size in sizes]
+        self._sizes, self._multiple = sizes, network.multiple(header.dimension)
+        self._task = cache(lambda *size: PatchTask(header, {**own, "patch": list(size)}))
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`."""
         return super().begin(trained, [self._shrunk(case) for case in cases])
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
-        """See :meth:`PatchTask.sample`, of any of the sizes."""
-        return self._tasks[rng.randint(len(self._tasks))].sample(case, rng)
+        """See :meth:`PatchTask.sample`, of any of the sizes, and no larger than what the network sees in use."""
+        size = self._sizes[rng.randint(len(self._sizes))]
+        if self.settings.batch_size == 1:
+            own = case.label.shape[-len(size) :]
+            size = [min(n, -(-m // s) * s) for n, m, s in zip(size, own, self._multiple, strict=True)]
+        return self._task(*size).sample(case, rng)
 
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
         grid = Grid.from_spacing(case.label.shape)

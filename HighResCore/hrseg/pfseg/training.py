@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from hrseg.blocks import ResidualUNet
 from hrseg.errors import ModelError
-from hrseg.geometry import Box, Grid
+from hrseg.geometry import Box, Grid, Shape, as_shape
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share, Strict
 from hrseg.pfseg.guidance import choose
@@ -53,7 +54,9 @@ class PFSegSettings(TrainingSettings):
         low_steps: before, the part at low resolution learns alone for so many steps, from whole shrunk copies, if any.
         low_patch: least sides of what these steps see, in low-resolution voxels; samples have several sizes from there
             up to the whole copy, which is less to learn by heart. All of it if left out.
-        size: sides of a sample in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
+        size: most sides of a sample, in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
+            With a ``batch_size`` of 1 samples of smaller subjects are smaller, as large as what the network sees of
+            them in use; it normalises over that.
         block: where a sample, all of which the network sees at low resolution, is too large for high resolution: sides
             of what is computed and learnt there, a block in each eighth of the sample (quarter in 2D), at a random
             place. Blocks from all over it have about the mean and deviation of the whole, which the network normalises
@@ -85,12 +88,12 @@ class PFSegTask(Task):
         self.settings: PFSegSettings = checked(PFSegSettings, settings, header.name)
         self.network = checked(NetworkSettings, header.network, header.name)
         self._mode = checked(InferenceSettings, header.inference, header.name).guidance
-        size, lead = self.settings.size, [1] * (3 - self._dimension)
+        size = self.settings.size
         factors = self.network.all_factors(self._dimension)
         steps = np.multiply(self.network.multiple(self._dimension), factors).tolist()
         if len(size) != self._dimension or any(n % step for n, step in zip(size, steps, strict=True)):
             raise ModelError(f"The size {size} must have {self._dimension} sides that are multiples of {steps}.")
-        self._factors, low = factors, np.floor_divide(size, factors).tolist()
+        self._factors, self._steps = factors, steps
         block, halves = self.settings.block, [n // 2 for n in size]
         fits = block is None or (
             len(block) == len(size)
@@ -98,11 +101,8 @@ class PFSegTask(Task):
         )
         if not fits:
             raise ModelError(f"The block {block} must have sides up to {halves}, multiples of {factors}.")
-        self._block = np.floor_divide(block, factors).tolist() if block else None
-        self._sides = [*lead, *size]
-        self._low = [*lead, *low]
-        self._crop = [*lead, *self.network.guidance_shape(low)]
-        self._augment = Augment(self.settings.augmentation, header, size)
+        self._augment = cache(lambda *sides: Augment(self.settings.augmentation, header, sides))
+        self._augment(*size)
         weights = self.settings.helpers
         helped = any((weights.super_resolution, weights.guidance, weights.target_enhanced, weights.similarity))
         self._helped = self.network.super_resolution and helped
@@ -120,47 +120,51 @@ class PFSegTask(Task):
 
         Returns:
             low (C, *LR), annotated (labels,), image (C, *HR) and label (*HR); of the guidance crop: crop, place and
-            present as in :class:`Guidance`, and mask (1, *HR), 1 in it. With blocks starts (blocks, axes), their first
-            LR voxels, and HR is all of them, one after the other along the first axis.
+            present as in :class:`Guidance`, and mask (1, *HR), 1 in it. With blocks their first and last LR voxels
+            (blocks, axes, 2), and HR is all of them, one after the other along the first axis.
         """
-        flat = self._dimension == 2
-        image, label = random_patch(case, self._sides, self.settings.foreground, rng)
+        flat, size = self._dimension == 2, self._size(case)
+        image, label = random_patch(case, self._lead(size), self.settings.foreground, rng)
         if flat:
             image, label = image[:, 0], label[0]
-        image, label, annotated = self._augment(image, label, torch.tensor(case.annotated), rng)
+        image, label, annotated = self._augment(*size)(image, label, torch.tensor(case.annotated), rng)
         volume = (image[:, None] if flat else image).numpy()
-        grid = Grid.from_spacing(volume.shape[1:])
-        low = torch.from_numpy(resample(volume, grid, grid.resized(self._low)))
-        found = {"low": low[:, 0] if flat else low, "image": image, "label": label, "annotated": annotated}
+        grid, low = Grid.from_spacing(volume.shape[1:]), np.floor_divide(size, self._factors).tolist()
+        shrunk = torch.from_numpy(resample(volume, grid, grid.resized(self._lead(low))))
+        found = {"low": shrunk[:, 0] if flat else shrunk, "image": image, "label": label, "annotated": annotated}
         if self.network.guidance_widths:
-            found |= self._guidance(volume, rng)
-        if self._block:
-            starts = self._starts(self._block, rng)
-            found["starts"] = torch.tensor(starts)
-            parts = self._parts(starts, self._factors)
+            found |= self._guidance(volume, self._lead(self.network.guidance_shape(low)), rng)
+        if self.settings.block:
+            blocks = self._blocks(low, self.settings.block, rng)
+            found["blocks"] = torch.tensor(blocks)
+            # The last axes are those of space.
+            parts: list[Any] = [(..., *_slices(block, self._factors)) for block in blocks]
             for name in {"image", "label", "mask"} & found.keys():
-                # The last axes are those of space.
-                found[name] = torch.cat([found[name][(..., *part)] for part in parts], dim=-self._dimension)
+                found[name] = torch.cat([found[name][part] for part in parts], dim=-self._dimension)
         return found
 
-    def _starts(self, block: list[int], rng: np.random.RandomState) -> list[list[int]]:
-        """First LR voxels of a block at a random place in each eighth of the sample, a quarter in 2D."""
-        halves = [n // 2 for n in self._low[-self._dimension :]]
-        corners = product(*([0, half] for half in halves))
-        free = np.subtract(halves, block) + 1
-        return [np.add(corner, [rng.randint(n) for n in free]).tolist() for corner in corners]
+    def _size(self, case: TrainingCase) -> list[int]:
+        """Sides of a sample of this case."""
+        own = case.label.shape[-self._dimension :] if self.settings.batch_size == 1 else self.settings.size
+        return [min(n, -(-m // s) * s) for n, m, s in zip(self.settings.size, own, self._steps, strict=True)]
 
-    def _parts(self, starts: list[list[int]], factors: Sequence[int]) -> list[Part]:
-        """Blocks with these first LR voxels as slices, in voxels so many times finer."""
-        assert self._block
-        sides = [list(zip(start, self._block, factors, strict=True)) for start in starts]
-        return [tuple(slice(n * f, (n + m) * f) for n, m, f in axes) for axes in sides]
+    def _lead(self, sides: Sequence[int]) -> Shape:
+        """Three sides of what has two in 2D."""
+        return as_shape([*[1] * (3 - self._dimension), *sides])
+
+    def _blocks(self, low: list[int], sides: list[int], rng: np.random.RandomState) -> list[list[list[int]]]:
+        """Begin and end of blocks in LR voxels, at a random place in each eighth of a sample, in 2D each quarter."""
+        halves = np.floor_divide(low, 2)
+        block = np.minimum(halves, np.floor_divide(sides, self._factors))
+        corners = np.array(list(product(*([0, half] for half in halves))))
+        starts = corners + [[rng.randint(n) for n in halves - block + 1] for _ in corners]
+        return np.stack([starts, starts + block], axis=-1).tolist()
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`."""
         guidance = Guidance(batch["crop"], batch["place"], batch["present"]) if "crop" in batch else None
-        starts = batch["starts"].tolist() if self._block else []
-        parts = [self._parts(each, [1] * self._dimension) for each in starts] or None
+        samples = batch["blocks"].tolist() if "blocks" in batch else []
+        parts = [[_slices(block, [1] * self._dimension) for block in blocks] for blocks in samples] or None
         logits, restored = network(batch["low"], guidance, super_resolve=self._helped, parts=parts)
         losses = masked_dice_ce(logits, batch["label"], batch["annotated"], hardest=self.settings.hardest)
         if restored is None:
@@ -190,12 +194,18 @@ class PFSegTask(Task):
             losses["similarity"] = similarity_loss(*both)
         return losses
 
-    def _guidance(self, volume: NDArray[np.float32], rng: np.random.RandomState) -> dict[str, Tensor]:
+    def _guidance(self, volume: NDArray[np.float32], crop: Shape, rng: np.random.RandomState) -> dict[str, Tensor]:
         mode = "random" if rng.random_sample() < self.settings.random_guidance else self._mode
-        box = choose(volume, self._crop, "variance" if mode == "none" else mode, rng)
+        sides = volume.shape[1:]
+        box = choose(volume, crop, "variance" if mode == "none" else mode, rng)
         present = torch.tensor(float(rng.random_sample() >= self.settings.drop_guidance))
-        seen = cut_guidance(volume, box, Box.whole(self._sides), self._sides, self._dimension)
-        mask = torch.zeros(1, *self._sides, dtype=torch.uint8)
+        seen = cut_guidance(volume, box, Box.whole(sides), sides, self._dimension)
+        mask = torch.zeros(1, *sides, dtype=torch.uint8)
         mask[(0, *box.slices)] = int(present)
         mask = mask[:, 0] if self._dimension == 2 else mask
         return {"crop": seen.crop[0], "place": seen.place[0], "present": present, "mask": mask}
+
+
+def _slices(block: list[list[int]], factors: Sequence[int]) -> Part:
+    """Begin and end per axis (axes, 2) as slices, in voxels so many times finer."""
+    return tuple(slice(start * f, stop * f) for (start, stop), f in zip(block, factors, strict=True))

@@ -91,7 +91,8 @@ def test_blocks_are_cut_from_all_over_the_sample(dimension: int) -> None:
     places = set()
     for seed in range(6):
         whole, found = sample(task(**settings), seed, volume), sample(task(**settings, block=block), seed, volume)
-        starts = 2 * found["starts"].numpy()
+        starts = 2 * found["blocks"][..., 0].numpy()
+        assert (found["blocks"][..., 1] - found["blocks"][..., 0] == torch.tensor(block) // 2).all()
         assert starts.shape == (2**dimension, dimension)
         places |= {tuple(start) for start in starts.tolist()}
         # One in each eighth, or quarter.
@@ -104,6 +105,16 @@ def test_blocks_are_cut_from_all_over_the_sample(dimension: int) -> None:
         for name in ("low", "crop", "place"):
             assert torch.equal(found[name], whole[name]), name
     assert len(places) > 2**dimension
+
+
+def test_samples_are_as_large_as_what_is_seen_in_use() -> None:
+    source = case((16, 30, 20))
+    settings: dict[str, Any] = {"size": [32, 32, 16], "block": [8, 16, 8]}
+    single = task(batch_size=1, **settings).sample(source, np.random.RandomState(0))
+    assert single["low"].shape == (1, 8, 16, 8)
+    assert single["label"].shape == (8 * 8, 16, 8)
+    several = task(batch_size=2, **settings).sample(source, np.random.RandomState(0))
+    assert several["low"].shape == (1, 16, 16, 8)
 
 
 def test_every_resolution_comes_from_the_changed_image() -> None:
