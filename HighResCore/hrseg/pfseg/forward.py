@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hrseg.blocks import ResBlock, Up, channels_last, pointwise
 from hrseg.memory import activation_peak
-from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork
+from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork, enlarged
 from hrseg.pfseg.slabs import (
     Advance,
     Keep,
@@ -75,7 +75,7 @@ def encode(
 def decode(decoder: Decoder, maps: list[Tensor], plan: Plan, advance: Advance) -> Iterator[tuple[int, Tensor]]:
     """(start, rows) of the decoder's output, (channels, rows, ...) in float32. ``maps`` is emptied to save memory."""
     stages = [(cast(Up, up), cast(ResBlock, block)) for up, block in zip(decoder.ups, decoder.blocks, strict=True)]
-    x = maps.pop()
+    x, low = maps.pop(), None
     while len(maps) > 1:
         up, block = stages.pop(0)
         x = block(torch.cat([up(x), maps.pop()], dim=1))
@@ -84,12 +84,26 @@ def decode(decoder: Decoder, maps: list[Tensor], plan: Plan, advance: Advance) -
         up, block = stages.pop(0)
         source, length = _source(up, x, maps)
         x = SlabBlock(block, source, plan.slabs(length), Keep.MAIN, advance).map()
+        if not maps and low is None and decoder.low_head:
+            low = x
         del source
     up, block = stages[0]
     source, length = _source(up, x, maps)
     del x
     for start, rows in SlabBlock(block, source, plan.slabs(length), plan.keep, advance).output():
-        yield start, pointwise(decoder.head, rows)[0].float()
+        values = pointwise(decoder.head, rows)[0].float()
+        yield start, values if low is None else values + _first_version(decoder, low, start, rows.shape[2:], length)
+
+
+def _first_version(decoder: Decoder, low: Tensor, start: int, shape: Sequence[int], length: int) -> Tensor:
+    """Rows (classes, *shape) from ``start`` on, of ``length``, of what the decoder's first version is enlarged to."""
+    assert decoder.low_head is not None
+    factor = length // low.shape[2]
+    # One row more on either side: they are interpolated between.
+    first, last = max(0, start // factor - 1), min(low.shape[2], -(-(start + shape[0]) // factor) + 1)
+    values = pointwise(decoder.low_head, low[:, :, first:last]).float()
+    rows = enlarged(values, [(last - first) * factor, *shape[1:]])[0]
+    return rows[:, start - first * factor :][:, : shape[0]]
 
 
 def units(network: PFSegNetwork, length: int, plan: Plan, *, encoding: bool = True) -> int:

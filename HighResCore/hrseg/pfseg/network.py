@@ -77,9 +77,10 @@ class Decoder(nn.Module):
 
     Attributes:
         ups, blocks: coarsest first; the last ``len(tail)`` have no map of the encoder to join.
+        low_head: gives the first version of the output, at LR, if there is one.
     """
 
-    def __init__(self, dimension: int, cin: int, classes: int, s: NetworkSettings) -> None:
+    def __init__(self, dimension: int, cin: int, classes: int, s: NetworkSettings, *, low_head: bool = False) -> None:
         super().__init__()
         tail = s.tail_strides(dimension)
         skips = s.widths[-2::-1]
@@ -93,6 +94,7 @@ class Decoder(nn.Module):
             self.blocks.append(ResBlock(dimension, width, s.tail_width))
             width = s.tail_width
         self.head = convolution(dimension, width, classes, 1)
+        self.low_head = convolution(dimension, s.widths[0], classes, 1) if low_head else None
 
     def forward(self, maps: Sequence[Tensor], parts: Sequence[Sequence[Part]] | None = None) -> Tensor:
         """HR output of the encoder's maps (finest first), the last with what was joined to it.
@@ -100,19 +102,26 @@ class Decoder(nn.Module):
         With ``parts``, of each sample, that of these LR voxels alone, one part after the other along the first axis of
         space; all have one size.
         """
-        skips, x = list(maps[:-1]), maps[-1]
-        for up, block in zip(self.ups, self.blocks, strict=True):
-            if not skips and parts is not None:
-                x, parts = _cut(x, parts), None
-            x = up(x)
-            x = block(torch.cat([x, skips.pop()], dim=1) if skips else x)
-        return self.head(x)
+        stages, x = list(zip(self.ups, self.blocks, strict=True)), maps[-1]
+        for skip in reversed(maps[:-1]):
+            up, block = stages.pop(0)
+            x = block(torch.cat([up(x), skip], dim=1))
+        low = x = x if parts is None else _cut(x, parts)
+        for up, block in stages:
+            x = block(up(x))
+        x = self.head(x)
+        return x if self.low_head is None else x + enlarged(self.low_head(low), x.shape[2:])
 
 
 def _cut(x: Tensor, parts: Sequence[Sequence[Part]]) -> Tensor:
     samples = [[sample[(slice(None), *part)] for part in mine] for sample, mine in zip(x, parts, strict=True)]
     cut = torch.stack([torch.cat(sample, dim=1) for sample in samples])
     return channels_last(cut) if is_channels_last(x) else cut.contiguous()
+
+
+def enlarged(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """(N, C, ...) interpolated linearly to a finer ``shape``."""
+    return F.interpolate(x, tuple(shape), mode="trilinear" if x.ndim == 5 else "bilinear", align_corners=False)
 
 
 class Guidance(NamedTuple):
@@ -151,8 +160,12 @@ class PFSegNetwork(nn.Module):
             # Pooled once less than the image: the crop has the bottleneck's number of voxels in the end.
             self.guidance = Encoder(dimension, channels, s.guidance_widths, strides[1:], s.block)
             width += s.guidance_widths[-1] + dimension * s.tell_place
-        self.segmentation = Decoder(dimension, width, classes, s)
-        begin_with_background(self.segmentation.head)
+        self.segmentation = Decoder(dimension, width, classes, s, low_head=s.low_head)
+        begin_with_background(self.segmentation.low_head or self.segmentation.head)
+        if self.segmentation.low_head:
+            # Nothing is added at first.
+            for parameter in self.segmentation.head.parameters():
+                nn.init.zeros_(parameter)
         self.super_resolution = Decoder(dimension, width, channels, s) if s.super_resolution else None
         self._added = width - s.widths[-1]
         self._tell_place = s.tell_place
@@ -169,6 +182,8 @@ class PFSegNetwork(nn.Module):
             up.load_state_dict(weights)
         for block, known in zip(self.segmentation.blocks, reversed(low.decoder), strict=False):
             block.load_state_dict(known.state_dict())
+        if self.segmentation.low_head:
+            self.segmentation.low_head.load_state_dict(low.head.state_dict())
 
     def forward(
         self,

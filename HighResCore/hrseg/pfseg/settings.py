@@ -28,6 +28,9 @@ class NetworkSettings(Strict):
         block: of the encoders: ``plain`` (MICCAI 2021) or ``multi_kernel`` (the extended version).
         super_resolution: whether there is a decoder that rebuilds the high-resolution image, too.
         tell_place: also tell the bottleneck where the guidance crop was.
+        low_head: the mask has a first version at the input's resolution, from a last layer of its own, which is
+            enlarged; the stages beyond say what is added to it. With ``low_steps`` of training it is what these have
+            learned. Not published.
     """
 
     widths: Annotated[list[Width], Field(min_length=2, max_length=8)] = [32, 32, 64, 128, 256]
@@ -38,6 +41,7 @@ class NetworkSettings(Strict):
     block: Literal["plain", "multi_kernel"] = "plain"
     super_resolution: bool = True
     tell_place: bool = False
+    low_head: bool = False
 
     def all_strides(self, dimension: int) -> list[list[int]]:
         """Strides per level transition and axis."""

@@ -53,12 +53,18 @@ def test_probabilities_are_those_of_the_network_at_once(plan: Plan) -> None:
         (3, {"strides": [[1, 2, 2], [2, 2, 2]]}, (6, 8, 8)),
         (2, {}, (16, 12)),
         (3, {"guidance_widths": [], "tail_width": 3}, (4, 8, 8)),
+        (3, {"low_head": True}, (8, 8, 8)),
+        (3, {"low_head": True, "factor": [4, 1, 2]}, (8, 8, 8)),
+        (2, {"low_head": True, "factor": [4, 4]}, (16, 12)),
     ],
 )
 def test_other_shapes_of_the_network(
     dimension: int, settings: dict[str, Any], shape: tuple[int, ...], plan: Plan
 ) -> None:
     built = network(dimension, **{"widths": [4, 6, 8], "guidance_widths": [2, 4], "tail_width": 4, **settings})
+    for head in (built.segmentation.head, built.segmentation.low_head):
+        if head is not None:
+            head.weight.normal_()
     x = torch.rand(1, 1, *shape)
     expected, image = built(x, super_resolve=True)
     found, restored, _ = in_slabs(built, x, None, plan)

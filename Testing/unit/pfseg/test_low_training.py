@@ -11,7 +11,7 @@ from hrseg.blocks import ResidualUNet
 from hrseg.errors import ModelError
 from hrseg.methods import method_class
 from hrseg.model_file import Header
-from hrseg.pfseg.network import PFSegNetwork
+from hrseg.pfseg.network import PFSegNetwork, enlarged
 from hrseg.training.task import Task, TrainingCase
 from model_helpers import tiny_header
 
@@ -93,6 +93,18 @@ def test_the_second_stage_goes_on_with_its_weights(dimension: int) -> None:
     weight = network.get_parameter("segmentation.ups.0.conv.weight")
     assert weight[:4].abs().min() > 0
     assert not weight[4:].any()
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_with_a_low_head_the_second_stage_begins_with_what_the_first_has_found(dimension: int) -> None:
+    low, fine = stages(header(dimension, low_head=True))
+    trained, _ = low.begin({}, [])
+    network, _ = fine.begin({"low": trained}, [])
+    image = torch.rand(1, 1, *[8] * dimension)
+    with torch.no_grad():
+        first, (found, _) = trained(image), network(image)
+    torch.testing.assert_close(found, enlarged(first, [16] * dimension))
+    assert network.get_parameter("segmentation.head.weight").requires_grad
 
 
 @pytest.mark.parametrize(
