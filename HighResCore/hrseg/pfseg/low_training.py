@@ -13,6 +13,7 @@ from hrseg.errors import ModelError
 from hrseg.geometry import Grid, as_shape
 from hrseg.model_file import Header
 from hrseg.patch_based.training import PatchTask
+from hrseg.pfseg.sample_sizes import SampleSizes
 from hrseg.pfseg.settings import NetworkSettings
 from hrseg.pfseg.training import PFSegSettings, PFSegTask
 from hrseg.resample import resample
@@ -52,13 +53,9 @@ class LowTask(PatchTask):
         own = {**common, "steps": settings.low_steps, "foreground": settings.foreground}
         header = header.model_copy(update=as_baseline)
         super().__init__(header, {**own, "patch": low})
-        sizes = _sizes(settings.low_patch or low, low, network.multiple(header.dimension))
-        if len(sizes) > 1 and settings.batch_size > 1:
-            raise ModelError(
-                f'The model "{header.name}" has low_patch: {settings.low_patch}, samples of several sizes, of which no '
-                f"batch of {settings.batch_size} can be made; set batch_size to 1."
-            )
-        self._sizes, self._multiple = sizes, network.multiple(header.dimension)
+        least = np.floor_divide(settings.least_size or settings.size, factors).tolist()
+        multiple = network.multiple(header.dimension)
+        self._sizes = SampleSizes(least, low, multiple, alike=settings.batch_size > 1)
         self._task = cache(lambda *size: PatchTask(header, {**own, "patch": list(size)}))
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
@@ -66,20 +63,10 @@ class LowTask(PatchTask):
         return super().begin(trained, [self._shrunk(case) for case in cases])
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
-        """See :meth:`PatchTask.sample`, of any of the sizes, and no larger than what the network sees in use."""
-        size = self._sizes[rng.randint(len(self._sizes))]
-        if self.settings.batch_size == 1:
-            own = case.label.shape[-len(size) :]
-            size = [min(n, -(-m // s) * s) for n, m, s in zip(size, own, self._multiple, strict=True)]
-        return self._task(*size).sample(case, rng)
+        """See :meth:`PatchTask.sample`."""
+        return self._task(*self._sizes.draw(case.label.shape, rng)).sample(case, rng)
 
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
         grid = Grid.from_spacing(case.label.shape)
         low = grid.resized(as_shape([-(-n // f) for n, f in zip(grid.shape, self._factors, strict=True)]))
         return replace(relabelled(case, low.shape), image=resample(case.image, grid, low))
-
-
-def _sizes(least: list[int], most: list[int], multiple: list[int]) -> list[list[int]]:
-    """Sides from ``least`` to ``most``, rounded to what the network takes; different ones."""
-    between = np.linspace(least, most, 5) / multiple
-    return np.unique(np.rint(between).astype(int) * multiple, axis=0).tolist()

@@ -21,6 +21,7 @@ from hrseg.model_file import Header, Share, Strict
 from hrseg.pfseg.guidance import choose
 from hrseg.pfseg.losses import guidance_loss, similarity_loss, super_resolution_loss, target_enhanced_loss
 from hrseg.pfseg.network import Guidance, Part, PFSegNetwork
+from hrseg.pfseg.sample_sizes import SampleSizes
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
 from hrseg.pfseg.volumes import cut_guidance
 from hrseg.resample import resample
@@ -52,11 +53,11 @@ class PFSegSettings(TrainingSettings):
 
     Attributes:
         low_steps: before, the part at low resolution learns alone for so many steps, from whole shrunk copies, if any.
-        low_patch: least sides of what these steps see, in low-resolution voxels; samples have several sizes from there
-            up to the whole copy, which is less to learn by heart. All of it if left out.
         size: most sides of a sample, in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
             With a ``batch_size`` of 1 samples of smaller subjects are smaller, as large as what the network sees of
             them in use; it normalises over that.
+        least_size: samples have several sizes from these sides up to ``size``, which is less to learn by heart; this
+            needs a ``batch_size`` of 1. All have the sides ``size`` if left out.
         block: where a sample, all of which the network sees at low resolution, is too large for high resolution: sides
             of what is computed and learnt there, a block in each eighth of the sample (quarter in 2D), at a random
             place. Blocks from all over it have about the mean and deviation of the whole, which the network normalises
@@ -70,8 +71,8 @@ class PFSegSettings(TrainingSettings):
     """
 
     low_steps: Annotated[int, Field(ge=0)] = 0
-    low_patch: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
+    least_size: list[Annotated[int, Field(ge=16, le=1024)]] | None = None
     block: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     foreground: Share = 0.5
     random_guidance: Share = 0.25
@@ -93,7 +94,8 @@ class PFSegTask(Task):
         steps = np.multiply(self.network.multiple(self._dimension), factors).tolist()
         if len(size) != self._dimension or any(n % step for n, step in zip(size, steps, strict=True)):
             raise ModelError(f"The size {size} must have {self._dimension} sides that are multiples of {steps}.")
-        self._factors, self._steps = factors, steps
+        self._factors = factors
+        self._sizes = self._checked_sizes(steps)
         block, halves = self.settings.block, [n // 2 for n in size]
         fits = block is None or (
             len(block) == len(size)
@@ -102,7 +104,6 @@ class PFSegTask(Task):
         if not fits:
             raise ModelError(f"The block {block} must have sides up to {halves}, multiples of {factors}.")
         self._augment = cache(lambda *sides: Augment(self.settings.augmentation, header, sides))
-        self._augment(*size)
         weights = self.settings.helpers
         helped = any((weights.super_resolution, weights.guidance, weights.target_enhanced, weights.similarity))
         self._helped = self.network.super_resolution and helped
@@ -123,7 +124,7 @@ class PFSegTask(Task):
             present as in :class:`Guidance`, and mask (1, *HR), 1 in it. With blocks their first and last LR voxels
             (blocks, axes, 2), and HR is all of them, one after the other along the first axis.
         """
-        flat, size = self._dimension == 2, self._size(case)
+        flat, size = self._dimension == 2, self._sizes.draw(case.label.shape, rng)
         image, label = random_patch(case, self._lead(size), self.settings.foreground, rng)
         if flat:
             image, label = image[:, 0], label[0]
@@ -143,10 +144,18 @@ class PFSegTask(Task):
                 found[name] = torch.cat([found[name][part] for part in parts], dim=-self._dimension)
         return found
 
-    def _size(self, case: TrainingCase) -> list[int]:
-        """Sides of a sample of this case."""
-        own = case.label.shape[-self._dimension :] if self.settings.batch_size == 1 else self.settings.size
-        return [min(n, -(-m // s) * s) for n, m, s in zip(self.settings.size, own, self._steps, strict=True)]
+    def _checked_sizes(self, steps: list[int]) -> SampleSizes:
+        s, name = self.settings, self.header.name
+        least = s.least_size or s.size
+        if len(least) != len(s.size) or any(a > b for a, b in zip(least, s.size, strict=True)):
+            raise ModelError(f"The least_size {least} must have {len(s.size)} sides up to {s.size}.")
+        sizes = SampleSizes(least, s.size, steps, alike=s.batch_size > 1)
+        if len(sizes.all) > 1 and s.batch_size > 1:
+            raise ModelError(
+                f'The model "{name}" has least_size: {least}, samples of several sizes, of which no batch of '
+                f"{s.batch_size} can be made; set batch_size to 1."
+            )
+        return sizes
 
     def _lead(self, sides: Sequence[int]) -> Shape:
         """Three sides of what has two in 2D."""

@@ -58,7 +58,7 @@ def test_the_first_stage_is_the_baseline_on_the_shrunk_copy() -> None:
 
 
 def test_samples_of_several_sizes() -> None:
-    low, _ = stages(header(), size=[32, 32, 48], low_patch=[8, 8, 8], batch_size=1)
+    low, _ = stages(header(), size=[32, 32, 48], least_size=[16, 16, 16], batch_size=1)
     network, (shrunk,) = low.begin({}, [case()])
     rng = np.random.RandomState(0)
     found = {tuple(low.sample(shrunk, rng)["image"].shape[1:]) for _ in range(40)}
@@ -68,8 +68,10 @@ def test_samples_of_several_sizes() -> None:
     found = {tuple(low.sample(wide, rng)["image"].shape[1:]) for _ in range(40)}
     assert found >= {(12, 12, 16), (16, 16, 20), (16, 16, 24)}
     assert isinstance(network, ResidualUNet)
-    with pytest.raises(ModelError, match=r"low_patch: \[8, 8, 8\], samples of several sizes, of which no batch of 2"):
-        stages(header(), size=[32, 32, 48], low_patch=[8, 8, 8], batch_size=2)
+    with pytest.raises(
+        ModelError, match=r"least_size: \[16, 16, 16\], samples of several sizes, of which no batch of 2"
+    ):
+        stages(header(), size=[32, 32, 48], least_size=[16, 16, 16], batch_size=2)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

@@ -117,6 +117,18 @@ def test_samples_are_as_large_as_what_is_seen_in_use() -> None:
     assert several["low"].shape == (1, 16, 16, 8)
 
 
+def test_samples_of_several_sizes() -> None:
+    made, rng = (
+        task(batch_size=1, size=[32, 32, 48], least_size=[16, 16, 16], block=[8, 8, 8]),
+        np.random.RandomState(0),
+    )
+    source = case((32, 32, 48))
+    found = {tuple(made.sample(source, rng)["low"].shape[1:]) for _ in range(30)}
+    assert {(8, 8, 8), (16, 16, 24)} < found
+    with pytest.raises(ModelError, match=r"The least_size \[16, 16\] must have 3 sides up to \[32, 32, 48\]"):
+        task(batch_size=1, size=[32, 32, 48], least_size=[16, 16])
+
+
 def test_every_resolution_comes_from_the_changed_image() -> None:
     made = task(augmentation={"rotation": [20], "scale": 0.2, "noise": 0.05, "probability": 1.0}, drop_guidance=0)
     source = case((20, 20, 20))
