@@ -31,7 +31,7 @@ class OSSNet(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Segments a volume as a continuous field, which is then looked at as label map, probability or surface, at "
             "any spacing and in any region, without running the network again. "
-            '<a href="{url}">Step by step.</a>'
+            '<a href="{url}">Step by step, with pictures.</a>'
         ).format(url=tutorial("oss_net"))
         self.parent.acknowledgementText = _(
             "Method: OSS-Net, occupancy networks for semantic segmentation (Reich et al., BMVC 2021, "
