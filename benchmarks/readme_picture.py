@@ -1,10 +1,10 @@
 r"""The picture of README.md: the staircase of a label map in the image's voxels, and a model's own boundary.
 
-    python benchmarks/readme_picture.py --model phantom-ct-pfseg
+    python benchmarks/readme_picture.py --model phantom-ct-oss-net
 
 A phantom that no model has seen, with voxels of 2 mm, is segmented by the baseline in the image's voxels (before) and
-by the model at its finest resolution (after). Both are outlined along their voxels; the thin white line is the exact
-truth. Prints the Dice of both, in voxels of 0.5 mm of the slice that is shown.
+by the model in finer ones (after). Both are outlined along their voxels; the thin white line is the exact truth. Prints
+the Dice of both, in voxels of 0.5 mm of the slice that is shown.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ LESION = next(label for label in LABELS if "lesion" in label.name)
 
 
 def segmented(name: str, image: Image, *, finest: bool) -> tuple[LabelMap, Sequence[Label]]:
-    """What a model finds, in the image's voxels or at its finest resolution, and its labels."""
+    """What a model finds, in the image's voxels or in finer ones, and its labels."""
     method = method_of(load_model(find_model(name)))
-    grid = image.grid.finer(2) if finest else image.grid
+    grid = image.grid.finer(EXACT if method.any_spacing else 2) if finest else image.grid
     result, _ = segment_on(method, image, grid, Options(), Run(choose_device()))
     if finest and result.label_map.grid.shape == image.grid.shape:
         raise InputError(f'The model "{name}" has no boundary finer than the voxels; use a PFSeg or OSS-Net model.')
