@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,7 +13,16 @@ from torch.nn import functional as F
 
 from hrseg import memory
 from hrseg.errors import OutOfMemory
-from hrseg.memory import GIB, MIB, PeakMemory, activation_peak, available, check_room, cpu_network_bytes
+from hrseg.memory import (
+    GIB,
+    MIB,
+    PeakMemory,
+    activation_peak,
+    available,
+    check_room,
+    cpu_network_bytes,
+    return_freed_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -77,6 +87,14 @@ def test_network_on_the_cpu_needs_somewhat_more() -> None:
 # ---- what is used and what there is ----
 
 
+@pytest.fixture
+def settled() -> None:
+    """What earlier tests have left is given back now, not while a test counts."""
+    gc.collect()
+    return_freed_memory()
+
+
+@pytest.mark.usefixtures("settled")
 def test_peak_sees_an_array_after_it_is_gone() -> None:
     peak = PeakMemory(CPU)
     array = np.ones(64 * MIB, dtype=np.uint8)
@@ -84,6 +102,7 @@ def test_peak_sees_an_array_after_it_is_gone() -> None:
     assert peak.bytes() == pytest.approx(64 * MIB, abs=4 * MIB)
 
 
+@pytest.mark.usefixtures("settled")
 def test_what_was_there_before_does_not_count() -> None:
     array = np.ones(64 * MIB, dtype=np.uint8)
     peak = PeakMemory(CPU)
@@ -91,6 +110,7 @@ def test_what_was_there_before_does_not_count() -> None:
     assert array.all()
 
 
+@pytest.mark.usefixtures("settled")
 def test_restart_forgets_the_peak_but_not_the_start() -> None:
     peak = PeakMemory(CPU)
     kept = np.ones(32 * MIB, dtype=np.uint8)
