@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.evaluation.figures import png_bytes
 from hrseg.evaluation.metrics import label_metrics
 from hrseg.evaluation.pictures import CasePicture, contour_figure
@@ -38,8 +38,7 @@ def enlarged(result: Result, grid: Grid) -> NDArray[np.uint8]:
     assert result.probability is not None
     values = torch.from_numpy(result.probability)
     values = torch.cat([1 - values.sum(0, keepdim=True), values])
-    finer = F.interpolate(values[None], grid.shape, mode="trilinear", align_corners=False)[0]
-    return finer.argmax(0).to(torch.uint8).numpy()
+    return interpolated(values[None], grid.shape)[0].argmax(0).to(torch.uint8).numpy()
 
 
 def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray[np.uint8]]]:

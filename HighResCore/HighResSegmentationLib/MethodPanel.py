@@ -187,13 +187,11 @@ class MethodPanel(VTKObservationMixin):
         if entry is None:
             return
         self._modelChosen(entry.name)
-        if volume is None:
+        # The selector chooses a node as soon as it is in the scene, which may be before it has voxels.
+        if volume is None or volume.GetImageData() is None:
             self._preliminary = entry.name
-        elif volume.GetImageData() is None:
-            # The selector chooses a node as soon as it is in the scene, which may be before it has voxels.
-            self._preliminary = entry.name
-            if not self.hasObserver(volume, volume.ImageDataModifiedEvent, self.changed):
-                self.addObserver(volume, volume.ImageDataModifiedEvent, self.changed)
+        if self._preliminary and volume and not self.hasObserver(volume, volume.ImageDataModifiedEvent, self.changed):
+            self.addObserver(volume, volume.ImageDataModifiedEvent, self.changed)
 
     @property
     def _lastModelKey(self) -> str:

@@ -20,6 +20,7 @@ _CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 #: By the number of a map's axes, batch and channels included.
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+_MODE = {4: "bilinear", 5: "trilinear"}
 _SLOPE = 0.01
 
 
@@ -33,6 +34,13 @@ def convolve(
         # By itself torch takes small maps of single samples to be too small for oneDNN, and copies each voxel 27 times.
         return torch.mkldnn_convolution(x, weight, bias, padding, ones, dilation, 1)
     return _CONVOLVE[x.ndim](x, weight, bias, 1, tuple(padding), tuple(dilation))
+
+
+def interpolated(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Maps (N, C, ...) interpolated linearly (half-pixel) to another shape; themselves where they have it."""
+    if tuple(shape) == tuple(x.shape[2:]):
+        return x
+    return F.interpolate(x, tuple(shape), mode=_MODE[x.ndim], align_corners=False)
 
 
 def _by_onednn(x: Tensor) -> bool:

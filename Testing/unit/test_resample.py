@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid
-from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, sample_nearest
+from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, resample_means, sample_nearest
 
 RNG = np.random.default_rng(0)
 
@@ -50,6 +50,17 @@ def test_shrinking_by_hand() -> None:
     # Weights 3/4, 3/4, 1/4 for voxels 0, 1, 2, which add up to 7/4.
     assert to_line(*line(7, 0, 0, 0), 2) == pytest.approx([3, 0])
     assert to_line(*line(0, 0, 7, 0), 2) == pytest.approx([1, 3])
+
+
+def test_means_by_hand() -> None:
+    values, grid = line(7, 1, 4, 0, 2, 4)
+    assert resample_means(values, grid, grid.resized((1, 1, 3))).ravel().tolist() == [4, 2, 3]
+    # Voxels of one and a half: all of the first and half of the second.
+    assert resample_means(values, grid, grid.resized((1, 1, 4))).ravel().tolist() == pytest.approx(
+        [5, 3, 2 / 3, 10 / 3]
+    )
+    with pytest.raises(InputError, match="parallel axes"):
+        resample_means(values, grid, turned(grid))
 
 
 def test_same_grid_copies_the_values() -> None:

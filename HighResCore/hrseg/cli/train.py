@@ -22,6 +22,9 @@ def train(
     devices: Annotated[str, typer.Option(help="Number of devices, or their numbers such as 0,1.")] = "1",
     nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's strategy for several devices, such as ddp.")] = "auto",
+    start_from: Annotated[
+        str | None, typer.Option(help="Model, by name or path, whose weights training begins with where they fit.")
+    ] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after this time; the best so far is kept.")
     ] = None,
@@ -32,6 +35,8 @@ def train(
     """Trains a model. Checkpoints, log and curves go to OUTPUT's name with .training."""
     with console.status("Loading libraries"):
         from hrseg.data_list import read_data_list
+        from hrseg.model_file import load_model
+        from hrseg.model_store import find_model
         from hrseg.runtime import choose_device
         from hrseg.training.loop import TrainingOptions
         from hrseg.training.loop import train as run
@@ -51,7 +56,16 @@ def train(
         workers=workers,
     )
     with TerminalProgress(console) as bar:
-        header = run(read_recipe(recipe, profile), read_data_list(data), output, options, [bar], bar.show)
+        header = run(
+            read_recipe(recipe, profile),
+            read_data_list(data),
+            output,
+            options,
+            [bar],
+            bar.show,
+            start=load_model(find_model(start_from)) if start_from else None,
+            tell=console.print,
+        )
     if header:
         dice = header.training.metrics["validation"]["dice"]
         console.print(f'Model written to "{output}" (validation Dice {dice:.4f}).')

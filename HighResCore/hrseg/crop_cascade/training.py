@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.crop_cascade.boxes import (
     components,
     crop_around,
@@ -99,10 +99,7 @@ class _Cascade(Task):
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`. Where label maps are finer than the image, at their resolution."""
         logits, label = network(batch["image"]).float(), batch["label"]
-        if logits.shape[2:] != label.shape[1:]:
-            mode = "bilinear" if label.ndim == 3 else "trilinear"
-            logits = F.interpolate(logits, label.shape[1:], mode=mode, align_corners=False)
-        return masked_dice_ce(logits, label, batch["annotated"])
+        return masked_dice_ce(interpolated(logits, label.shape[1:]), label, batch["annotated"])
 
     def _build(self) -> CascadeNetwork:
         network = method_class(self.header.method).build(self.header)

@@ -11,9 +11,9 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import ResBlock, Up, channels_last, pointwise
+from hrseg.blocks import ResBlock, Up, channels_last, interpolated, pointwise
 from hrseg.memory import activation_peak
-from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork, enlarged
+from hrseg.pfseg.network import Block, Decoder, Guidance, PFSegNetwork
 from hrseg.pfseg.slabs import (
     Advance,
     Keep,
@@ -102,7 +102,7 @@ def _first_version(decoder: Decoder, low: Tensor, start: int, shape: Sequence[in
     # One row more on either side: they are interpolated between.
     first, last = max(0, start // factor - 1), min(low.shape[2], -(-(start + shape[0]) // factor) + 1)
     values = pointwise(decoder.low_head, low[:, :, first:last]).float()
-    rows = enlarged(values, [(last - first) * factor, *shape[1:]])[0]
+    rows = interpolated(values, [(last - first) * factor, *shape[1:]])[0]
     return rows[:, start - first * factor :][:, : shape[0]]
 
 

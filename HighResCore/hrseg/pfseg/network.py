@@ -20,6 +20,7 @@ from hrseg.blocks import (
     channels_last,
     convolution,
     instance_norm,
+    interpolated,
     is_channels_last,
     pool,
 )
@@ -110,18 +111,13 @@ class Decoder(nn.Module):
         for up, block in stages:
             x = block(up(x))
         x = self.head(x)
-        return x if self.low_head is None else x + enlarged(self.low_head(low), x.shape[2:])
+        return x if self.low_head is None else x + interpolated(self.low_head(low), x.shape[2:])
 
 
 def _cut(x: Tensor, parts: Sequence[Sequence[Part]]) -> Tensor:
     samples = [[sample[(slice(None), *part)] for part in mine] for sample, mine in zip(x, parts, strict=True)]
     cut = torch.stack([torch.cat(sample, dim=1) for sample in samples])
     return channels_last(cut) if is_channels_last(x) else cut.contiguous()
-
-
-def enlarged(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """(N, C, ...) interpolated linearly to a finer ``shape``."""
-    return F.interpolate(x, tuple(shape), mode="trilinear" if x.ndim == 5 else "bilinear", align_corners=False)
 
 
 class Guidance(NamedTuple):

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hrseg.blocks import convolution, convolve
+from hrseg.blocks import convolution, convolve, interpolated
 
 _UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _AVG_POOL: dict[int, Any] = {2: F.avg_pool2d, 3: F.avg_pool3d}
-_MODE = {2: "bilinear", 3: "trilinear"}
 _EPSILON = 1e-5
 _MOMENTUM = 0.1
 
@@ -132,10 +131,7 @@ def upscaling(dimension: int, cin: int, cout: int, factors: Sequence[int]) -> nn
 
 def enlarged(x: Tensor, factors: Sequence[int]) -> Tensor:
     """``x`` (N, C, *shape) with each axis grown by its factor, linearly interpolated (half-pixel)."""
-    if all(f == 1 for f in factors):
-        return x
-    size = [n * f for n, f in zip(x.shape[2:], factors, strict=True)]
-    return F.interpolate(x, size, mode=_MODE[x.ndim - 2], align_corners=False)
+    return interpolated(x, [n * f for n, f in zip(x.shape[2:], factors, strict=True)])
 
 
 def shrunk(x: Tensor, factors: Sequence[int]) -> Tensor:

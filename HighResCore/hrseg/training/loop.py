@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,10 +21,11 @@ from hrseg.data_list import DataList
 from hrseg.errors import Cancelled, InputError
 from hrseg.image import check_folder
 from hrseg.methods import method_class
-from hrseg.model_file import DataSource, Header, Provenance, check_model_path, save_model
+from hrseg.model_file import DataSource, Header, Model, Provenance, check_model_path, save_model
 from hrseg.runtime import Progress, no_progress
 from hrseg.training.averaging import running_average
 from hrseg.training.cases import ValidationCase, load_cases
+from hrseg.training.fine_tuning import check_taken, take_over
 from hrseg.training.history import History
 from hrseg.training.module import SegmentationModule
 from hrseg.training.recipe import Recipe
@@ -76,6 +77,9 @@ def train(
     options: TrainingOptions,
     callbacks: Sequence[Callback] = (),
     progress: Progress = no_progress,
+    *,
+    start: Model | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Header | None:
     """Trains and writes the model with the best validation Dice to ``output``.
 
@@ -84,12 +88,15 @@ def train(
 
     Args:
         progress: told of the cases read before training starts.
+        start: a model whose weights training begins with, where they fit.
+        tell: told what was taken over from it.
 
     Returns:
         The model's header; None in the other processes where there are several.
 
     Raises:
-        InputError: bad data or options, a run that exists and is not to be resumed, or a loss that is not a number.
+        InputError: bad data or options, a run that exists and is not to be resumed, a model to start from that does
+            not fit, or a loss that is not a number.
         OutputError: the model cannot be written. This is tried first.
         Cancelled: Ctrl-C; the last checkpoint stays.
     """
@@ -100,13 +107,20 @@ def train(
     header = recipe.header(Provenance())
     tasks = method_class(recipe.method).training_tasks(header, recipe.training)
     training, validation = load_cases(data, header, progress, tasks[-1].finer)
-    folder.begin(recipe, data, options.seed, resume=options.resume)
+    begun = start.header.name if start else None
+    folder.begin(recipe, data, options.seed, begun, resume=options.resume)
     trained: dict[str, nn.Module] = {}
     steps = 0
     for task in tasks:
         # Before fresh weights are made; for each stage, so that one resumed alone has the same.
         lightning.seed_everything(options.seed, verbose=False)
         network, cases = task.begin(trained, training)
+        if start:
+            taken = take_over(task, network, start)
+            if task is tasks[0]:
+                check_taken(taken, task, start)
+            if taken:
+                tell(taken)
         share = task.settings.steps / sum(other.settings.steps for other in tasks)
         stage = _Stage(task, folder, recipe.name, share)
         trainer, history = stage.run(network, cases, validation, options, callbacks)
@@ -114,8 +128,10 @@ def train(
         steps += trainer.global_step
     if not trainer.is_global_zero:
         return None
+    own = DataSource(name=data.name, licence=data.licence, citation=data.citation)
+    earlier = [source for source in (start.header.training.data if start else []) if source != own]
     provenance = Provenance(
-        data=[DataSource(name=data.name, licence=data.licence, citation=data.citation)],
+        data=[*earlier, own],
         split={name: len(cases) for name, cases in data.splits.items()},
         profile=options.profile,
         seed=options.seed,

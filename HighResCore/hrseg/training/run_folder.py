@@ -46,8 +46,8 @@ class RunFolder:
                 f'"{self.path}" holds an earlier run; use --resume to go on with it, or remove the folder.'
             )
 
-    def begin(self, recipe: Recipe, data: DataList, seed: int, *, resume: bool) -> None:
-        """Makes the folder and notes what is run.
+    def begin(self, recipe: Recipe, data: DataList, seed: int, start: str | None = None, *, resume: bool) -> None:
+        """Makes the folder and notes what is run, and the name of the model that it begins with, if any.
 
         Raises:
             InputError: the run to resume was started with something else, which would make it neither of the two.
@@ -55,6 +55,8 @@ class RunFolder:
         """
         cases = {split: [case.name for case in rows] for split, rows in data.splits.items()}
         about = {"recipe": recipe.model_dump(mode="json"), "seed": seed, "data": {"name": data.name, **cases}}
+        if start:
+            about["start_from"] = start
         if resume and self._about.exists():
             change = _first_change(json.loads(self._about.read_text(encoding="utf-8")), about)
             if change:

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from hrseg.model_file import load_header, load_model
-from training_helpers import write_case, write_data, write_recipe
+from training_helpers import write_case, write_data, write_model, write_recipe
 
 
 @pytest.fixture
@@ -42,6 +42,21 @@ def test_training_and_resuming(hrseg, tmp_path, data):
     assert hrseg(*command, "--resume").code == 0
 
 
+def test_fine_tuning(hrseg, tmp_path, data):
+    start = write_model(
+        tmp_path / "earlier.safetensors", name="earlier", training={"data": [{"name": "a", "licence": "b"}]}
+    )
+    options = ("--device", "cpu", "--workers", 0)
+    done = hrseg(*arguments(tmp_path, *options, "--start-from", start))
+    assert done.code == 0
+    assert done.err.startswith('Training begins with 19 of 19 tensors from "earlier".\n')
+    training = load_header(tmp_path / "m.safetensors").training
+    assert [source.name for source in training.data] == ["a", "balls"]
+    assert f"--start-from {start}" in training.command
+    assert "start_from was earlier, now None" in hrseg(*arguments(tmp_path, *options, "--resume")).error
+    assert hrseg(*arguments(tmp_path, *options, "--resume", "--start-from", start)).code == 0
+
+
 def test_when_time_is_up_there_is_a_model(hrseg, tmp_path, data):
     done = hrseg(*arguments(tmp_path, "--max-minutes", 0.01, "--workers", 0, steps=1_000_000, validation_every=100_000))
     assert done.code == 0
@@ -56,6 +71,7 @@ def test_when_time_is_up_there_is_a_model(hrseg, tmp_path, data):
         (["--devices", "two"], 'The devices "two" must be a number'),
         (["--device", "abacus"], 'There is no device "abacus"'),
         (["-o", "m.pt"], 'The model name "m.pt" must end in .safetensors'),
+        (["--start-from", "nobody"], 'There is no model "nobody"'),
         (["--data", "none.json"], 'Cannot read the data list "none.json"'),
     ],
 )

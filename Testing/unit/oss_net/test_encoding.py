@@ -11,7 +11,7 @@ from hrseg.oss_net.method import OssNet
 from hrseg.oss_net.network import FieldNetwork
 from hrseg.runtime import CPU, Run
 
-#: Multiples of what TINY's sides must be, 4; the last node along k is of voxels beyond the image.
+#: TINY's sides must be multiples of 4: along k, two rows of voxels are added.
 SHAPE = (18, 12, 16)
 
 

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from hrseg.blocks import ResidualUNet
+from hrseg.blocks import ResidualUNet, interpolated
 from hrseg.errors import ModelError
 from hrseg.methods import method_class
 from hrseg.model_file import Header
-from hrseg.pfseg.network import PFSegNetwork, enlarged
+from hrseg.pfseg.network import PFSegNetwork
 from hrseg.training.task import Task, TrainingCase
 from model_helpers import tiny_header
 
 NETWORK: dict[str, Any] = {"widths": [2, 3, 4], "guidance_widths": [2, 3], "tail_width": 2}
 SHAPE = (16, 24, 18)
+#: No random change of grey values.
+STILL = {"noise": 0, "blur": 0, "brightness": 0, "contrast": 0, "gamma": 0, "rotation": [0], "scale": 0}
 
 
 def header(dimension: int = 3, **network: Any) -> Header:
@@ -74,6 +76,16 @@ def test_samples_of_several_sizes() -> None:
         stages(header(), size=[32, 32, 48], least_size=[16, 16, 16], batch_size=2)
 
 
+def test_some_samples_are_as_larger_voxels_are_acquired() -> None:
+    low, _ = stages(header(), acquired=0.5, augmentation=STILL)
+    _, (shrunk,) = low.begin({}, [case()])
+    rng = np.random.RandomState(0)
+    deviations = [float(low.sample(shrunk, rng)["image"].std()) for _ in range(40)]
+    # Noise is smoother where neighbouring voxels count, too.
+    assert 10 < sum(value > 0.08 for value in deviations) < 30
+    assert all(0.045 < value < 0.075 or 0.085 < value < 0.115 for value in deviations)
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_the_second_stage_goes_on_with_its_weights(dimension: int) -> None:
     low, fine = stages(header(dimension))
@@ -105,7 +117,7 @@ def test_with_a_low_head_the_second_stage_begins_with_what_the_first_has_found(d
     image = torch.rand(1, 1, *[8] * dimension)
     with torch.no_grad():
         first, (found, _) = trained(image), network(image)
-    torch.testing.assert_close(found, enlarged(first, [16] * dimension))
+    torch.testing.assert_close(found, interpolated(first, [16] * dimension))
     assert network.get_parameter("segmentation.head.weight").requires_grad
 
 

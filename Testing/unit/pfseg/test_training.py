@@ -118,15 +118,19 @@ def test_samples_are_as_large_as_what_is_seen_in_use() -> None:
 
 
 def test_samples_of_several_sizes() -> None:
-    made, rng = (
-        task(batch_size=1, size=[32, 32, 48], least_size=[16, 16, 16], block=[8, 8, 8]),
-        np.random.RandomState(0),
-    )
-    source = case((32, 32, 48))
+    made = task(batch_size=1, size=[32, 32, 48], least_size=[16, 16, 16], block=[8, 8, 8])
+    source, rng = case((32, 32, 48)), np.random.RandomState(0)
     found = {tuple(made.sample(source, rng)["low"].shape[1:]) for _ in range(30)}
     assert {(8, 8, 8), (16, 16, 24)} < found
     with pytest.raises(ModelError, match=r"The least_size \[16, 16\] must have 3 sides up to \[32, 32, 48\]"):
         task(batch_size=1, size=[32, 32, 48], least_size=[16, 16])
+
+
+def test_low_resolution_as_a_scanner_of_larger_voxels_acquires_it() -> None:
+    found = sample(task(acquired=1.0))
+    means = found["image"].reshape(1, 8, 2, 8, 2, 8, 2).mean(dim=(2, 4, 6))
+    torch.testing.assert_close(found["low"], means)
+    assert not torch.allclose(sample(task())["low"], means, atol=0.05)
 
 
 def test_every_resolution_comes_from_the_changed_image() -> None:
