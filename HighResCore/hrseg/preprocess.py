@@ -22,6 +22,7 @@ from hrseg.resample import resample
 _SAMPLE = 2**21
 #: Bytes that resampling and percentiles use besides, at most.
 _WORK = 2**23
+_FLOAT = np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Prepared:
         subject: the part of the reoriented image that ``grid`` covers, in its voxels.
         oriented: grid of the whole image in the model's orientation.
         greys: per channel (offset, scale), so that ``array * scale + offset`` has the user's grey values again.
+        stored: the type of these, float32 where they are no whole numbers.
     """
 
     array: NDArray[np.float32]
@@ -43,6 +45,18 @@ class Prepared:
     subject: Box
     oriented: Grid
     greys: tuple[tuple[float, float], ...] = ()
+    stored: np.dtype = _FLOAT
+
+    def grey_values(self, array: NDArray[np.float32]) -> NDArray:
+        """What a network made, (C, ...), in the user's grey values and their type."""
+        result = np.empty_like(array)
+        for values, found, (offset, scale) in zip(result, array, self.greys, strict=True):
+            np.multiply(found, scale, out=values)
+            values += offset
+        if self.stored.kind == "f":
+            return result
+        limits = np.iinfo(self.stored)
+        return np.clip(np.rint(result, out=result), limits.min, limits.max, out=result).astype(self.stored)
 
 
 def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
@@ -63,7 +77,8 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
         check_room(preparing_bytes(image, subject, grid), room)
     array = _resized(oriented.array[(..., *subject.slices)], grid.shape)
     greys = normalize(array, header.preprocessing.intensity)
-    return Prepared(array, grid, change, subject, oriented.grid, tuple(greys))
+    stored = image.array.dtype if image.array.dtype.kind in "iu" else _FLOAT
+    return Prepared(array, grid, change, subject, oriented.grid, tuple(greys), stored)
 
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:

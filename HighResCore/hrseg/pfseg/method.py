@@ -95,7 +95,7 @@ class PFSeg(Method):
         def cost(device: torch.device, plan: Plan) -> int:
             return self._inference_bytes(volumes.low.shape[1:], grid.size, options, device, plan)
 
-        def work(device: torch.device, plan: Plan) -> tuple[torch.device, LabelAssembly, NDArray[np.float32] | None]:
+        def work(device: torch.device, plan: Plan) -> tuple[torch.device, LabelAssembly, NDArray | None]:
             return device, *self._pass(volumes, guidance, options, run, device, plan)
 
         device, assembly, restored = with_fallback(run, PLANS, cost, work, held=held)
@@ -212,7 +212,7 @@ class PFSeg(Method):
 
     def _pass(
         self, volumes: Volumes, guidance: Guidance | None, options: Options, run: Run, device: torch.device, plan: Plan
-    ) -> tuple[LabelAssembly, NDArray[np.float32] | None]:
+    ) -> tuple[LabelAssembly, NDArray | None]:
         network = placed(self.model.network, device)
         assert isinstance(network, PFSegNetwork)
         image = flat(torch.from_numpy(volumes.low), self._dimension)[None].to(device)
@@ -238,18 +238,16 @@ class PFSeg(Method):
                     restored = self._restored(slabs, volumes)
         return assembly, restored
 
-    def _restored(self, slabs: Iterator[tuple[int, Tensor]], volumes: Volumes) -> NDArray[np.float32]:
-        """The super-resolved image (C, K, J, I), in the grey values of the input."""
-        array = np.empty((len(self.model.header.channels), *volumes.inner.shape), dtype=np.float32)
+    def _restored(self, slabs: Iterator[tuple[int, Tensor]], volumes: Volumes) -> NDArray:
+        """The super-resolved image (C, K, J, I), in the grey values of the input and their type."""
+        prepared = volumes.prepared
+        array = np.empty((len(self.model.header.channels), *volumes.inner.shape), dtype=prepared.stored)
         view = np.moveaxis(array, 4 - self._dimension, 1)
         for start, slab in slabs:
-            view[:, start : start + slab.shape[1]] = slab.cpu().numpy()
-        for values, (offset, scale) in zip(array, volumes.prepared.greys, strict=True):
-            values *= scale
-            values += offset
+            view[:, start : start + slab.shape[1]] = prepared.grey_values(slab.cpu().numpy())
         return array
 
-    def _image_of(self, array: NDArray[np.float32], volumes: Volumes, name: str) -> Image:
+    def _image_of(self, array: NDArray, volumes: Volumes, name: str) -> Image:
         prepared = volumes.prepared
         sharp = Image(array, prepared.grid, f"{name} super-resolved".strip())
         return sharp.reoriented(prepared.change.inverse)

@@ -113,13 +113,7 @@ def _shrunk_volume(volume: Tensor, factors: Sequence[int]) -> Tensor:
 
 def restored(array: NDArray[np.float32], view: View, image: Image) -> Image:
     """A super-resolved image (C, K, J, I) on the working grid, in the user's orientation, grey values and type."""
-    result = np.empty_like(array)
-    for values, found, (offset, scale) in zip(result, array, view.place.greys, strict=True):
-        np.multiply(found, scale, out=values)
-        values += offset
-    if image.array.dtype.kind in "iu":
-        limits = np.iinfo(image.array.dtype)
-        result = np.clip(np.rint(result), limits.min, limits.max).astype(image.array.dtype)
+    result = view.place.grey_values(array)
     return Image(result, view.place.grid, image.name).reoriented(view.place.change.inverse)
 
 

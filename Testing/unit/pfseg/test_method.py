@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,21 @@ def test_the_super_resolved_image_has_grey_values_and_place_of_the_image() -> No
     assert result.super_resolved.grid.matches(image.grid.finer(2))
     np.testing.assert_allclose(result.super_resolved.array, 25, atol=1e-4)
     assert made.segment(image, Options(), Run()).super_resolved is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [(np.uint8, 0.256, 26), (np.uint8, -1, 0), (np.uint8, 9, 255), (np.float32, 0.5, 50), (np.float64, 2.25, 225)],
+)
+def test_it_has_the_type_of_the_image(kind: type, value: float, expected: int) -> None:
+    made, image = method(), volume((8, 8, 12), 2.0)
+    decoder = made.model.network.super_resolution
+    decoder.head.weight.zero_()  # type: ignore[union-attr, operator]
+    decoder.head.bias.fill_(value)  # type: ignore[union-attr, operator]
+    sharp = made.segment(replace(image, array=image.array.astype(kind)), Options(super_resolved=True), Run())
+    assert sharp.super_resolved is not None
+    assert sharp.super_resolved.array.dtype == (np.uint8 if kind == np.uint8 else np.float32)
+    assert np.unique(sharp.super_resolved.array).tolist() == [expected]
 
 
 def test_a_model_without_the_decoder() -> None:
