@@ -18,9 +18,12 @@ from hrseg.model_file import Header, save_model
 
 LABELS = {"0": "background", "1": "ball", "2": "cube"}
 LABEL = [Label(1, "ball", (200, 0, 0)), Label(2, "cube", (0, 0, 200))]
+#: Of a scene.
+SIDE = 20
+GRID = Grid.from_spacing((SIDE,) * 3)
 
 
-def scene(seed: int, side: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def scene(seed: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Image (K, J, I) of noise with a bright ball and a dark cube, and its label map."""
     rng = np.random.default_rng(seed)
     truth = np.zeros([side] * 3, dtype=np.uint8)

@@ -67,6 +67,8 @@ class Preprocessing(Strict):
     Attributes:
         orientation: anatomical directions of i, j, k that the network was trained in; None: arrays as they come (2D).
         spacing: in mm, (k, j, i) of that orientation; None: the image's own.
+        shrink: how images with smaller voxels than that are shrunk: ``antialiased``, where neighbouring voxels count,
+            too, or to the ``means`` over the larger voxels, which is nearer to what a scanner of such voxels sees.
         subject_above: crop to the voxels above this grey value first (CT: the patient in air); None: no crop.
         subject_margin: kept around the subject, in mm.
         intensity: normalisation of grey values.
@@ -74,6 +76,7 @@ class Preprocessing(Strict):
 
     orientation: str | None = None
     spacing: tuple[PositiveMm, PositiveMm, PositiveMm] | None = None
+    shrink: Literal["antialiased", "means"] = "antialiased"
     subject_above: float | None = None
     subject_margin: Annotated[float, Field(ge=0, le=1000)] = 6.0
     intensity: Intensity

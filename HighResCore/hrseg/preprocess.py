@@ -16,7 +16,7 @@ from hrseg.geometry import Box, Grid, Reorientation, Shape
 from hrseg.image import Image
 from hrseg.memory import check_room
 from hrseg.model_file import Header, Intensity, Preprocessing
-from hrseg.resample import resample
+from hrseg.resample import SHRINK
 
 #: Voxels that percentiles are taken from, at most.
 _SAMPLE = 2**21
@@ -75,7 +75,7 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
     change, oriented, subject, grid = locate(image, header.preprocessing)
     if room is not None:
         check_room(preparing_bytes(image, subject, grid), room)
-    array = _resized(oriented.array[(..., *subject.slices)], grid.shape)
+    array = _resized(oriented.array[(..., *subject.slices)], grid.shape, header.preprocessing.shrink)
     greys = normalize(array, header.preprocessing.intensity)
     stored = image.array.dtype if image.array.dtype.kind in "iu" else _FLOAT
     return Prepared(array, grid, change, subject, oriented.grid, tuple(greys), stored)
@@ -168,13 +168,13 @@ def preparing_bytes(image: Image, subject: Box, grid: Grid) -> int:
     return max(peak, value * grid.size) + _WORK
 
 
-def _resized(array: NDArray, shape: Shape) -> NDArray[np.float32]:
+def _resized(array: NDArray, shape: Shape, shrink: str) -> NDArray[np.float32]:
     """A new float32 array (C, *shape) of the same field of view as ``array`` (C, K, J, I)."""
     if array.shape[1:] == shape:
         return np.array(array, dtype=np.float32, order="C")
     # On grids that only count voxels, so that rounding does not depend on where the image lies in space.
     grid = Grid.from_spacing(array.shape[1:])
-    return resample(array, grid, grid.resized(shape))
+    return SHRINK[shrink](array, grid, grid.resized(shape))
 
 
 def _mean_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:

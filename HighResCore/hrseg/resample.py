@@ -54,7 +54,7 @@ def resample(array: NDArray, source: Grid, target: Grid, *, fill: float = 0.0) -
 
 
 def resample_means(array: NDArray, source: Grid, target: Grid) -> NDArray[np.float32]:
-    """Means of ``array`` (..., K, J, I) over the voxels of a coarser grid, as a scanner of such voxels acquires them.
+    """Means of ``array`` (..., K, J, I) over the voxels of another grid; linear along axes where it is no coarser.
 
     :func:`resample` weights neighbouring voxels, too, against aliasing, which blurs borders and noise more.
 
@@ -65,7 +65,11 @@ def resample_means(array: NDArray, source: Grid, target: Grid) -> NDArray[np.flo
     mapping = axis_map(source, target)
     if mapping is None:
         raise InputError(f"Means need grids with parallel axes, not {source} and {target}.")
-    return _separable(array, *mapping, target.shape, 0.0, _area_taps)
+    return _separable(array, *mapping, target.shape, 0.0, _mean_taps)
+
+
+#: By the names of :attr:`hrseg.model_file.Preprocessing.shrink`.
+SHRINK = {"antialiased": resample, "means": resample_means}
 
 
 def resample_axis(
@@ -199,6 +203,10 @@ def _area_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.
     weight = np.maximum(0.0, np.minimum(high, index + 0.5) - np.maximum(low, index - 0.5))
     weight = np.where((index < 0) | (index >= length), 0.0, weight)
     return np.clip(index, 0, length - 1), _normalized(weight)
+
+
+def _mean_taps(positions: Floats, length: int, step: float) -> tuple[NDArray[np.intp], Floats]:
+    return (_area_taps if step > 1 else _triangle_taps)(positions, length, step)
 
 
 def _normalized(weight: Floats) -> Floats:

@@ -17,7 +17,7 @@ from hrseg.label_assembly import assemble
 from hrseg.memory import MIB
 from hrseg.model_file import Header, Intensity, Preprocessing
 from hrseg.preprocess import locate, normalize, prepare, preparing_bytes
-from hrseg.resample import resample
+from hrseg.resample import SHRINK
 from image_helpers import TURN
 from model_helpers import tiny_header
 
@@ -88,12 +88,13 @@ def restored(slabs: list[tuple[int, NDArray]], prepared: Any) -> NDArray:
     return assemble(((start, torch.from_numpy(slab)) for start, slab in slabs), prepared, 3).labels()
 
 
-def test_values_are_those_of_the_resampler() -> None:
-    image, model = odd_image(), header(Intensity(kind="window", low=0, high=1000), spacing=(1.7, 0.9, 1.3))
+@pytest.mark.parametrize("shrink", ["antialiased", "means"])
+def test_values_are_those_of_the_resampler(shrink: str) -> None:
+    wide = Intensity(kind="window", low=0, high=1000)
+    image, model = odd_image(), header(wide, spacing=(1.7, 0.9, 1.3), shrink=shrink)
     result = prepare(image, model)
-    np.testing.assert_allclose(
-        result.array, resample(image.array, image.grid, result.grid).clip(0, 1000) / 1000, atol=1e-6
-    )
+    expected = SHRINK[shrink](image.array, image.grid, result.grid)
+    np.testing.assert_allclose(result.array, expected.clip(0, 1000) / 1000, atol=1e-6)
     assert result.array.dtype == np.float32
 
 

@@ -59,6 +59,8 @@ def test_means_by_hand() -> None:
     assert resample_means(values, grid, grid.resized((1, 1, 4))).ravel().tolist() == pytest.approx(
         [5, 3, 2 / 3, 10 / 3]
     )
+    # Linear where the grid is finer.
+    assert resample_means(values, grid, grid.resized((1, 1, 12))).ravel().tolist() == to_line(values, grid, 12)
     with pytest.raises(InputError, match="parallel axes"):
         resample_means(values, grid, turned(grid))
 

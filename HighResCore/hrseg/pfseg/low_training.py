@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hrseg.errors import ModelError
@@ -18,12 +16,10 @@ from hrseg.patch_based.training import PatchTask
 from hrseg.pfseg.sample_sizes import SampleSizes
 from hrseg.pfseg.settings import NetworkSettings
 from hrseg.pfseg.training import PFSegSettings, PFSegTask
-from hrseg.resample import resample, resample_means
+from hrseg.resample import SHRINK
 from hrseg.training.cases import relabelled
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
-
-Image = NDArray[np.float32]
 
 
 def stages(header: Header, settings: dict[str, Any]) -> list[Task]:
@@ -60,25 +56,18 @@ class LowTask(PatchTask):
         least = np.floor_divide(settings.least_size or settings.size, factors).tolist()
         multiple = network.multiple(header.dimension)
         self._sizes = SampleSizes(least, low, multiple, alike=settings.batch_size > 1)
-        self._share = settings.acquired
         self._task = cache(lambda *size: PatchTask(header, {**own, "patch": list(size)}))
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`."""
-        self._acquired = {case.name: self._low(case, resample_means) for case in cases} if self._share else {}
         return super().begin(trained, [self._shrunk(case) for case in cases])
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`PatchTask.sample`."""
-        if rng.random_sample() < self._share:
-            case = replace(case, image=self._acquired[case.name])
         return self._task(*self._sizes.draw(case.label.shape, rng)).sample(case, rng)
 
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
-        image = self._low(case, resample)
-        return replace(relabelled(case, as_shape(image.shape[1:])), image=image)
-
-    def _low(self, case: TrainingCase, shrink: Callable[[NDArray, Grid, Grid], Image]) -> Image:
         grid = Grid.from_spacing(case.label.shape)
-        low = [-(-n // f) for n, f in zip(grid.shape, self._factors, strict=True)]
-        return shrink(case.image, grid, grid.resized(as_shape(low)))
+        low = grid.resized(as_shape([-(-n // f) for n, f in zip(grid.shape, self._factors, strict=True)]))
+        shrink = SHRINK[self.header.preprocessing.shrink]
+        return replace(relabelled(case, low.shape), image=shrink(case.image, grid, low))

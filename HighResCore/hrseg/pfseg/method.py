@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,17 @@ from hrseg.pfseg.forward import PLANS, Plan, decode, encode, forward_bytes, unit
 from hrseg.pfseg.guidance import box_at, check_inside, choose
 from hrseg.pfseg.network import Guidance, PFSegNetwork
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
-from hrseg.pfseg.volumes import Volumes, cut_guidance, enlarged, flat, inner_slabs, padded_sides, shrunk
+from hrseg.pfseg.volumes import (
+    Volumes,
+    cut_guidance,
+    enlarged,
+    flat,
+    inner_slabs,
+    kept,
+    padded_sides,
+    resolution_of,
+    shrunk,
+)
 from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
 from hrseg.prompts import RegionBox
 from hrseg.runtime import CPU, Run, autocast, with_fallback
@@ -117,11 +127,11 @@ class PFSeg(Method):
             OutOfMemory: main memory does not suffice for the smallest chunks; of a GPU the CPU takes over.
         """
         self._check(options)
-        header = self._header(options)
+        fine = options.resolution == "fine"
+        is_low, header = resolution_of(image.grid, self.model.header, self._factors, fine=fine)
         image = check(image, header)
         change, _, subject, grid = locate(image, header.preprocessing)
-        fine = options.resolution == "fine"
-        low = padded_sides(grid.shape, self._multiple, (1, 1, 1) if fine else self._factors)
+        low = padded_sides(grid.shape, self._multiple, (1, 1, 1) if is_low else self._factors)
         size = self._output_grid(image.grid, change, options).size
         needs = (self._inference_bytes(low, size, options, device, plan) for plan in PLANS)
         room = available(device)
@@ -132,9 +142,9 @@ class PFSeg(Method):
             return inference
         check_room(inference, room)
         value = 4 * len(header.channels)
-        shrinking = 0 if fine else int(1.75 * value * grid.size)
-        held = value * (math.prod(low) + (grid.size if options.remember and not fine else 0))
-        return max(preparing_bytes(image, subject, grid), shrinking, held + inference)
+        high = 0 if fine else value * grid.size * (math.prod(self._factors) if is_low else 1)
+        held = value * math.prod(low) + high * options.remember
+        return max(preparing_bytes(image, subject, grid), int(1.75 * high), held + inference)
 
     @classmethod
     def training_tasks(cls, header: Header, settings: dict[str, Any]) -> list[Task]:
@@ -154,29 +164,21 @@ class PFSeg(Method):
         if not self._network.guidance_widths:
             raise InputError(f'The model "{name}" uses no guidance crop; leave the guidance center out.')
 
-    def _header(self, options: Options) -> Header:
-        """The header; for ``fine`` its spacing is that of the low resolution."""
-        header = self.model.header
-        spacing = header.preprocessing.spacing
-        if options.resolution == "input" or spacing is None:
-            return header
-        coarser = tuple(np.multiply(spacing, self._factors).tolist())
-        return header.model_copy(update={"preprocessing": header.preprocessing.model_copy(update={"spacing": coarser})})
-
     def _prepared(self, image: Image, options: Options, run: Run) -> _Seen:
         seen = self._seen
         if seen is None or seen.image is not image or seen.resolution != options.resolution:
             with run.stage("preparing"):
-                prepared = prepare(image, self._header(options), run.budget_on(CPU))
-                if options.resolution == "fine":
+                fine = options.resolution == "fine"
+                is_low, header = resolution_of(image.grid, self.model.header, self._factors, fine=fine)
+                prepared = prepare(image, header, run.budget_on(CPU))
+                if fine:
                     self._notice_too_fine(prepared, run)
-                    seen = _Seen(image, "fine", enlarged(prepared, self._multiple, self._factors), None)
+                    volumes, high = enlarged(prepared, self._multiple, self._factors), None
+                elif is_low:
+                    volumes, high = kept(prepared, self._multiple, self._factors)
                 else:
-                    volumes = shrunk(prepared, self._multiple, self._factors)
-                    nothing = prepared.array[:, :0]
-                    seen = _Seen(
-                        image, "input", replace(volumes, prepared=replace(prepared, array=nothing)), prepared.array
-                    )
+                    volumes, high = shrunk(prepared, self._multiple, self._factors, header.preprocessing.shrink)
+                seen = _Seen(image, options.resolution, volumes, high)
         self._seen = seen if options.remember else None
         return seen
 

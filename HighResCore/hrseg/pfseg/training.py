@@ -24,7 +24,7 @@ from hrseg.pfseg.network import Guidance, Part, PFSegNetwork
 from hrseg.pfseg.sample_sizes import SampleSizes
 from hrseg.pfseg.settings import InferenceSettings, NetworkSettings
 from hrseg.pfseg.volumes import cut_guidance
-from hrseg.resample import resample, resample_means
+from hrseg.resample import SHRINK
 from hrseg.training.augmentation import Augment
 from hrseg.training.losses import masked_dice_ce
 from hrseg.training.sampling import random_patch
@@ -62,9 +62,6 @@ class PFSegSettings(TrainingSettings):
             of what is computed and learnt there, a block in each eighth of the sample (quarter in 2D), at a random
             place. Blocks from all over it have about the mean and deviation of the whole, which the network normalises
             by in inference; one large part does not. Everything if left out.
-        acquired: share of samples whose low-resolution volume has the means over its voxels, which is what a scanner of
-            larger voxels sees and ``--resolution fine`` is for. The others have the antialiased copy that
-            ``--resolution input`` makes, whose borders and noise are smoother.
         foreground: share of samples centred on a label, where the subject is larger.
         random_guidance: share of guidance crops at any place, so that people may move them.
         drop_guidance: share of samples without their crop, so that the model runs without it, too.
@@ -77,7 +74,6 @@ class PFSegSettings(TrainingSettings):
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
     least_size: list[Annotated[int, Field(ge=16, le=1024)]] | None = None
     block: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
-    acquired: Share = 0.0
     foreground: Share = 0.5
     random_guidance: Share = 0.25
     drop_guidance: Share = 0.3
@@ -135,7 +131,7 @@ class PFSegTask(Task):
         image, label, annotated = self._augment(*size)(image, label, torch.tensor(case.annotated), rng)
         volume = (image[:, None] if flat else image).numpy()
         grid, low = Grid.from_spacing(volume.shape[1:]), np.floor_divide(size, self._factors).tolist()
-        shrink = resample_means if rng.random_sample() < self.settings.acquired else resample
+        shrink = SHRINK[self.header.preprocessing.shrink]
         shrunk = torch.from_numpy(shrink(volume, grid, grid.resized(self._lead(low))))
         found = {"low": shrunk[:, 0] if flat else shrunk, "image": image, "label": label, "annotated": annotated}
         if self.network.guidance_widths:

@@ -10,10 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrseg.geometry import Box, Floats, Shape, as_shape
+from hrseg.geometry import Box, Floats, Grid, Shape, as_shape
+from hrseg.model_file import Header
 from hrseg.pfseg.network import Guidance
 from hrseg.preprocess import Prepared
-from hrseg.resample import crop_or_pad, resample
+from hrseg.resample import SHRINK, crop_or_pad, resample
+
+#: Voxels above this share of the low resolution's are no finer.
+_AS_COARSE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +35,35 @@ class Volumes:
     prepared: Prepared
 
 
-def shrunk(prepared: Prepared, multiple: Sequence[int], factors: Sequence[int]) -> Volumes:
-    """An image that is the high-resolution volume: a low-resolution copy is made of it."""
+def resolution_of(grid: Grid, header: Header, factors: Sequence[int], *, fine: bool) -> tuple[bool, Header]:
+    """Whether an image is the low-resolution volume itself, and the header with the spacing that it is prepared in.
+
+    It is where the result is to be ``fine``, and where it is no finer than that volume: shrinking would only blur it.
+    """
+    settings = header.preprocessing
+    if settings.spacing is None:
+        return fine, header
+    own = grid.reoriented(grid.reorientation(settings.orientation or grid.orientation)).spacing
+    low = tuple(np.multiply(settings.spacing, factors).tolist())
+    no_finer = all(mine > _AS_COARSE * other for mine, other, f in zip(own, low, factors, strict=True) if f > 1)
+    if not (fine or no_finer):
+        return False, header
+    return True, header.model_copy(update={"preprocessing": settings.model_copy(update={"spacing": low})})
+
+
+def shrunk(
+    prepared: Prepared, multiple: Sequence[int], factors: Sequence[int], shrink: str
+) -> tuple[Volumes, NDArray[np.float32]]:
+    """An image that is the high-resolution volume (C, *HR): a low-resolution copy is made of it; and that volume.
+
+    ``shrink`` is that of :class:`hrseg.model_file.Preprocessing`.
+    """
     low = padded_sides(prepared.grid.shape, multiple, factors)
     box = around(prepared.grid.shape, np.multiply(low, factors).tolist())
     grid = prepared.grid.crop(box)
-    array = resample(prepared.array, prepared.grid, grid.resized(low))
+    array = SHRINK[shrink](prepared.array, prepared.grid, grid.resized(low))
     inner = Box.whole(prepared.grid.shape).shift(np.negative(box.start).tolist())
-    return Volumes(array, inner, prepared)
+    return Volumes(array, inner, _without_array(prepared)), prepared.array
 
 
 def enlarged(prepared: Prepared, multiple: Sequence[int], factors: Sequence[int]) -> Volumes:
@@ -53,6 +78,19 @@ def enlarged(prepared: Prepared, multiple: Sequence[int], factors: Sequence[int]
         oriented=prepared.oriented.finer(factors),
     )
     return Volumes(np.ascontiguousarray(crop_or_pad(prepared.array, box)), scaled(inner, factors), finer)
+
+
+def kept(prepared: Prepared, multiple: Sequence[int], factors: Sequence[int]) -> tuple[Volumes, NDArray[np.float32]]:
+    """An image that is the low-resolution volume, for a mask on its own voxels; and (C, *HR) the image interpolated."""
+    volumes = enlarged(prepared, multiple, factors)
+    place = replace(volumes.prepared, subject=prepared.subject, oriented=prepared.oriented)
+    high = resample(prepared.array, prepared.grid, place.grid)
+    return replace(volumes, prepared=_without_array(place)), high
+
+
+def _without_array(prepared: Prepared) -> Prepared:
+    """Where it lies alone: what the array takes is free for the network as soon as nobody needs it."""
+    return replace(prepared, array=prepared.array[:, :0])
 
 
 def padded_sides(shape: Shape, multiple: Sequence[int], factors: Sequence[int]) -> list[int]:

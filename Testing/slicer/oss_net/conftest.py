@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_worker import FakeClient
 from module_panel import answer, shown_module
+from oss_follower import Followed
 from oss_panel import OSSNet, volume
+from slicer_env import slicer
 
 from HighResSegmentationLib.Models import ModelEntry
 
@@ -51,3 +53,12 @@ def loaded(panel: OSSNetPanel) -> OSSNetPanel:
     panel.forecast.ask()
     answer(panel)
     return panel
+
+
+@pytest.fixture
+def followed(scene: Any, client: FakeClient) -> Iterator[Followed]:
+    followed = Followed(client)
+    yield followed
+    followed.follower.stop()
+    for node in (followed.view, followed.composite):
+        slicer.mrmlScene.RemoveNode(node)

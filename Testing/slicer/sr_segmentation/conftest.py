@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_worker import FakeClient
 from module_panel import shown_module
-from sr_panel import SRSegmentation, models
+from sr_panel import SRSegmentation, models, result, run
+
+if TYPE_CHECKING:
+    from SRSegmentationLib.Widget import SRSegmentationPanel
 
 
 @pytest.fixture
@@ -27,3 +30,10 @@ def shown(scene: Any, client: FakeClient, monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Models, "listModels", lambda methods: entries)
     with shown_module(SRSegmentation.SRSegmentationWidget, Logic, client, monkeypatch) as widget:
         yield widget
+
+
+@pytest.fixture
+def searched(loaded: SRSegmentationPanel, client: FakeClient) -> SRSegmentationPanel:
+    """After a run, with the crop where the search put it."""
+    run(loaded, client, result(client))
+    return loaded

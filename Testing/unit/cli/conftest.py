@@ -4,7 +4,8 @@ from dataclasses import dataclass
 import pytest
 
 from hrseg.cli import main
-from training_helpers import write_model
+from hrseg.image import write_image
+from training_helpers import GRID, scene, write_model
 
 
 @dataclass
@@ -40,6 +41,12 @@ def hrseg(capsys, monkeypatch):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture
+def image(tmp_path):
+    write_image(tmp_path / "scan.nii.gz", scene(0)[0], GRID)
+    return tmp_path / "scan.nii.gz"
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,6 @@ from model_helpers import tiny_header
 
 NETWORK: dict[str, Any] = {"widths": [2, 3, 4], "guidance_widths": [2, 3], "tail_width": 2}
 SHAPE = (16, 24, 18)
-#: No random change of grey values.
-STILL = {"noise": 0, "blur": 0, "brightness": 0, "contrast": 0, "gamma": 0, "rotation": [0], "scale": 0}
 
 
 def header(dimension: int = 3, **network: Any) -> Header:
@@ -76,14 +74,14 @@ def test_samples_of_several_sizes() -> None:
         stages(header(), size=[32, 32, 48], least_size=[16, 16, 16], batch_size=2)
 
 
-def test_some_samples_are_as_larger_voxels_are_acquired() -> None:
-    low, _ = stages(header(), acquired=0.5, augmentation=STILL)
-    _, (shrunk,) = low.begin({}, [case()])
-    rng = np.random.RandomState(0)
-    deviations = [float(low.sample(shrunk, rng)["image"].std()) for _ in range(40)]
-    # Noise is smoother where neighbouring voxels count, too.
-    assert 10 < sum(value > 0.08 for value in deviations) < 30
-    assert all(0.045 < value < 0.075 or 0.085 < value < 0.115 for value in deviations)
+def test_copies_of_means() -> None:
+    preprocessing = header().preprocessing.model_copy(update={"shrink": "means"})
+    low, _ = stages(header().model_copy(update={"preprocessing": preprocessing}))
+    source = case()
+    _, (shrunk,) = low.begin({}, [source])
+    means = source.image.reshape(1, 8, 2, 12, 2, 9, 2).mean(axis=(2, 4, 6))
+    np.testing.assert_allclose(shrunk.image, means, rtol=1e-5)
+    assert low.header.preprocessing.shrink == "means"
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

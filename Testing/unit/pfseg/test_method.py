@@ -1,52 +1,21 @@
+"""Inference: resolutions, orientations, the super-resolved image, the guidance crop."""
+
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-import hrseg
-from hrseg.errors import Cancelled, InputError, ModelError, OutOfMemory
-from hrseg.geometry import Grid
-from hrseg.image import Image
-from hrseg.methods import Options, Result, method_of
-from hrseg.model_file import Intensity, Preprocessing
-from hrseg.pfseg.forward import PLANS
-from hrseg.pfseg.method import PFSeg
+from hrseg.errors import InputError, ModelError
+from hrseg.methods import Options
+from hrseg.model_file import Preprocessing
 from hrseg.pfseg.network import Guidance
 from hrseg.resample import resample
 from hrseg.runtime import CPU, Run
-from model_helpers import tiny_model
-
-WINDOW = Intensity(kind="window", low=0, high=100)
-NETWORK = {"widths": [4, 6, 8], "guidance_widths": [4, 4], "tail_width": 4}
-SHAPE = (13, 18, 21)
-
-
-def volume(shape: tuple[int, int, int] = SHAPE, spacing: float | tuple[float, ...] = 1.0) -> Image:
-    array = np.random.default_rng(0).integers(0, 100, (1, *shape)).astype(np.int16)
-    return Image(array, Grid.from_spacing(shape, spacing), "volume")
-
-
-def method(network: dict[str, Any] | None = None, inference: dict[str, Any] | None = None, **changes: Any) -> PFSeg:
-    changes = {"preprocessing": Preprocessing(orientation="RAS", intensity=WINDOW), **changes}
-    model = tiny_model(method="pfseg", network={**NETWORK, **(network or {})}, inference=inference or {}, **changes)
-    made = method_of(model)
-    assert isinstance(made, PFSeg)
-    return made
-
-
-def probability(result: Result) -> torch.Tensor:
-    assert result.probability is not None
-    return torch.from_numpy(result.probability)
-
+from pfseg_helpers import WINDOW, method, probability, volume
 
 # ---- at the image's resolution ----
 
@@ -138,6 +107,21 @@ def test_the_low_resolution_of_a_finer_result_is_the_models() -> None:
     assert not coarse.notices
     (notice,) = made.segment(volume((16, 16, 16), 1.0), Options(resolution="fine"), Run()).notices
     assert notice.startswith("The image has voxels of 1 x 1 x 1 mm, finer than the 2 x 2 x 2 mm")
+
+
+def test_an_image_of_the_low_resolution_is_not_blurred_for_a_mask_on_its_voxels() -> None:
+    """The probabilities are those of the finer result, sampled on the image's voxels."""
+    made = method(preprocessing=Preprocessing(spacing=(1, 1, 1), intensity=WINDOW), inference={"guidance": "none"})
+    image, options = volume((8, 8, 12), 2.0), Options(keep_probability=True)
+    found = made.segment(image, options, Run())
+    assert found.label_map.grid.matches(image.grid)
+    fine = made.segment(image, Options(keep_probability=True, resolution="fine"), Run())
+    means = probability(fine).reshape(2, 8, 2, 8, 2, 12, 2).mean(dim=(2, 4, 6))
+    torch.testing.assert_close(probability(found), means, atol=1e-4, rtol=0)
+    made = method(preprocessing=Preprocessing(spacing=(1, 1, 1), intensity=WINDOW))
+    guided = made.segment(image, Options(guidance_center=(11, 7, 7)), Run())
+    assert guided.guidance is not None
+    assert guided.guidance.size.tolist() == [6, 4, 4]
 
 
 # ---- the super-resolved image ----
@@ -250,102 +234,3 @@ def test_what_is_remembered_is_not_made_again() -> None:
 def test_settings_that_do_not_fit(network: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         method(network)
-
-
-def test_less_memory_gives_the_same_result_by_another_plan() -> None:
-    made, image = method({"widths": [16, 16, 32], "tail_width": 16}), volume((96, 48, 48))
-    low = (48, 24, 24)
-    needs = [made._inference_bytes(low, image.grid.size, Options(), CPU, plan) for plan in PLANS]
-    assert needs == sorted(needs, reverse=True)
-    held = 4 * int(np.prod(low))
-    plenty = made.segment(image, Options(keep_probability=True), Run())
-    lean = made.segment(image, Options(keep_probability=True), Run(memory_budget=needs[-1] + held + 4 * 2 * 96 * 48**2))
-    assert not plenty.notices
-    assert lean.notices == ["The memory of cpu does not suffice for large chunks; using smaller ones."]
-    torch.testing.assert_close(probability(lean), probability(plenty), atol=1e-4, rtol=0)
-    with pytest.raises(OutOfMemory):
-        made.segment(image, Options(), Run(memory_budget=needs[-1] // 2))
-
-
-def test_what_cannot_be_done_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hrseg.pfseg.method.available", lambda device: 2**19)
-    with pytest.raises(OutOfMemory, match=r"needs about 0\.\d+ GiB of memory, but 0\.00 GiB may be used"):
-        method().forecast(volume(), Options(), CPU)
-    # The CPU takes over from a GPU.
-    assert method().forecast(volume(), Options(), torch.device("cuda")) > 2**19
-
-
-def test_cancel_in_the_middle() -> None:
-    cancel = threading.Event()
-
-    def progress(stage: str, done: int, total: int) -> None:
-        if (stage, done) == ("inference", 2):
-            cancel.set()
-
-    with pytest.raises(Cancelled):
-        method().segment(volume((96, 16, 16)), Options(), Run(progress=progress, cancel=cancel))
-
-
-def test_maps_of_half_the_size_need_half_of_the_memory() -> None:
-    float32, bfloat16 = (
-        method({"widths": [16, 16, 32], "tail_width": 16}, {"precision": precision})
-        for precision in ("float32", "bfloat16")
-    )
-    small, large = (8, 32, 32), (8, 128, 128)
-
-    def grown(made: PFSeg, device: torch.device) -> int:
-        """Bytes by which a larger volume needs more, its label map not counted."""
-        needs = [made._inference_bytes(low, 0, Options(), device, PLANS[0]) for low in (small, large)]
-        return needs[1] - needs[0]
-
-    assert grown(bfloat16, CPU) == pytest.approx(grown(float32, CPU) / 2, rel=0.1)
-    # A GPU runs in a precision of its own.
-    gpu = torch.device("cuda")
-    assert grown(bfloat16, gpu) == grown(float32, gpu)
-
-
-def test_bfloat16_changes_little() -> None:
-    image = volume((32, 32, 32))
-    exact, half = (
-        probability(method(inference={"precision": p}).segment(image, Options(keep_probability=True), Run()))
-        for p in ("float32", "bfloat16")
-    )
-    assert 0 < (exact - half).abs().max() < 0.1
-
-
-FORECAST = """
-import json, sys
-import numpy as np
-from hrseg.geometry import Grid
-from hrseg.image import Image
-from hrseg.methods import Options, method_of
-from hrseg.pfseg.forward import PLANS
-from hrseg.runtime import Run
-from model_helpers import tiny_model
-shape, precision = json.loads(sys.argv[1]), sys.argv[2]
-del PLANS[: int(sys.argv[3])]
-network = {"widths": [16, 16, 32], "guidance_widths": [8, 16], "tail_width": 8}
-model = tiny_model(method="pfseg", network=network, inference={"precision": precision})
-array = np.random.default_rng(0).integers(0, 99, (1, *shape)).astype(np.int16)
-image, method = Image(array, Grid.from_spacing(shape)), method_of(model)
-forecast = method.forecast(image, Options(), Run().device)
-print(forecast / method.segment(image, Options(), Run()).peak_memory)
-"""
-
-
-@pytest.mark.parametrize(
-    ("shape", "precision", "plan", "most"),
-    [
-        ((96, 96, 96), "float32", 0, 1.5),
-        ((64, 128, 160), "float32", 0, 1.5),
-        ((96, 96, 96), "bfloat16", 0, 1.6),
-        # In thin slabs oneDNN must run, too. More than half of this is for code.
-        ((48, 96, 96), "float32", len(PLANS) - 1, 2.0),
-    ],
-)
-def test_forecast_is_near_what_is_measured(shape: tuple[int, int, int], precision: str, plan: int, most: float) -> None:
-    testing = Path(__file__).parents[2]
-    environment = {"PYTHONPATH": f"{Path(hrseg.__file__).parents[1]}:{testing}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", FORECAST, json.dumps(shape), precision, str(plan)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert 1 <= float(done.stdout) <= most

@@ -126,11 +126,14 @@ def test_samples_of_several_sizes() -> None:
         task(batch_size=1, size=[32, 32, 48], least_size=[16, 16])
 
 
-def test_low_resolution_as_a_scanner_of_larger_voxels_acquires_it() -> None:
-    found = sample(task(acquired=1.0))
+def test_low_resolution_of_means() -> None:
+    made = task()
+    preprocessing = made.header.preprocessing.model_copy(update={"shrink": "means"})
+    header = made.header.model_copy(update={"preprocessing": preprocessing})
+    found = sample(PFSegTask(header, made.settings.model_dump()))
     means = found["image"].reshape(1, 8, 2, 8, 2, 8, 2).mean(dim=(2, 4, 6))
     torch.testing.assert_close(found["low"], means)
-    assert not torch.allclose(sample(task())["low"], means, atol=0.05)
+    assert not torch.allclose(sample(made)["low"], means, atol=0.05)
 
 
 def test_every_resolution_comes_from_the_changed_image() -> None:

@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from hrseg.geometry import Box, Grid, Reorientation
-from hrseg.pfseg.volumes import around, centre_share, cut_guidance, enlarged, padded_sides, scaled, shrunk
+from hrseg.model_file import Intensity, Preprocessing
+from hrseg.pfseg.volumes import (
+    around,
+    centre_share,
+    cut_guidance,
+    enlarged,
+    kept,
+    padded_sides,
+    resolution_of,
+    scaled,
+    shrunk,
+)
 from hrseg.preprocess import Prepared
+from model_helpers import tiny_header
 
 
 def prepared(shape: tuple[int, int, int]) -> Prepared:
@@ -23,7 +37,9 @@ def test_around_the_middle() -> None:
 
 
 def test_a_low_resolution_copy() -> None:
-    found = shrunk(prepared((4, 4, 6)), (2, 2, 4), (2, 2, 2))
+    source = prepared((4, 4, 6))
+    found, high = shrunk(source, (2, 2, 4), (2, 2, 2), "antialiased")
+    assert high is source.array
     assert found.low.shape == (1, 2, 2, 4)
     assert found.inner == Box((0, 0, 1), (4, 4, 7))
     # Padded by a voxel on both sides: the second LR voxel lies between the HR voxels 1 and 2.
@@ -31,7 +47,7 @@ def test_a_low_resolution_copy() -> None:
 
 
 def test_low_and_high_resolution_agree() -> None:
-    found = shrunk(prepared((4, 4, 16)), (2, 2, 8), (2, 2, 2))
+    found, _ = shrunk(prepared((4, 4, 16)), (2, 2, 8), (2, 2, 2), "antialiased")
     # The LR voxel n lies between the HR voxels 2n and 2n + 1.
     np.testing.assert_allclose(found.low[0, 0, 0, 1:-1], 2 * np.arange(1, 7) + 0.5)
     assert found.inner == Box.whole((4, 4, 16))
@@ -46,6 +62,37 @@ def test_a_finer_output() -> None:
     assert found.prepared.grid.shape == (4, 6, 12)
     assert found.prepared.grid.spacing == (1, 0.5, 0.5)
     assert found.prepared.subject == Box.whole((4, 6, 12))
+
+
+def test_a_low_resolution_image_for_a_mask_on_its_own_voxels() -> None:
+    source = prepared((4, 3, 6))
+    found, high = kept(source, (2, 2, 4), (1, 2, 2))
+    np.testing.assert_array_equal(found.low[0, 0, 0], [0, 0, 1, 2, 3, 4, 5, 0])
+    assert found.inner == Box((0, 0, 2), (4, 6, 14))
+    assert found.prepared.grid.shape == high.shape[1:] == (4, 6, 12)
+    np.testing.assert_allclose(high[0, 0, 0, :4], [0, 0.25, 0.75, 1.25])
+    assert (found.prepared.subject, found.prepared.oriented) == (source.subject, source.oriented)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "fine", "expected"),
+    [
+        ((1.0, 1.0, 1.0), False, False),
+        ((1.0, 1.0, 1.0), True, True),
+        ((3.0, 2.0, 4.0), False, True),
+        ((3.0, 1.5, 4.0), False, False),
+        ((1.0, 2.0, 4.0), False, True),
+    ],
+)
+def test_images_that_are_no_finer_are_not_shrunk(spacing: Any, fine: bool, expected: bool) -> None:
+    """The first axis of the model, of thick slices, is not shrunk, so that it does not count."""
+    preprocessing = Preprocessing(spacing=(3, 1, 2), orientation="LPS", intensity=Intensity(kind="zscore"))
+    header = tiny_header(preprocessing=preprocessing)
+    grid = Grid.from_spacing((4, 4, 4), spacing).reoriented(Grid.from_spacing((4, 4, 4)).reorientation("LPS"))
+    turned = grid.reoriented(grid.reorientation("SAR"))
+    found = [resolution_of(one, header, (1, 2, 2), fine=fine) for one in (grid, turned)]
+    assert [is_low for is_low, _ in found] == [expected] * 2
+    assert found[0][1].preprocessing.spacing == ((3, 2, 4) if expected else (3, 1, 2))
 
 
 def test_scaled() -> None:
