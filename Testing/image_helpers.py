@@ -42,3 +42,21 @@ def one_line(error: pytest.ExceptionInfo[Exception], path: Path) -> str:
     assert text.count(str(path)) == 1
     assert not any(word in text for word in ("ITK", "itk", "0x", ".cxx", "Error", "errno"))
     return text
+
+
+def line(*values: float) -> tuple[NDArray, Grid]:
+    """A row of voxels along i, 1 mm apart, and its grid."""
+    array = np.array(values).reshape(1, 1, -1)
+    return array, Grid.from_spacing((1, 1, len(values)))
+
+
+def turned(grid: Grid, angle: float = 0.4) -> Grid:
+    """The grid turned about its centre, about an axis that no grid axis is parallel to."""
+    axis = np.array([1.0, 2.0, 3.0]) / np.sqrt(14)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    rotation = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    center = grid.to_world(np.subtract(grid.shape, 1) / 2)
+    affine = grid.affine.copy()
+    affine[:3, :3] = rotation @ affine[:3, :3]
+    affine[:3, 3] = rotation @ (affine[:3, 3] - center) + center
+    return Grid(grid.shape, affine)

@@ -7,13 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from hrseg.errors import ModelError
 from hrseg.labels import Label
 from hrseg.methods import method_class
-from hrseg.model_file import Header, Intensity, Model, Preprocessing, save_model
+from hrseg.model_file import Header, Intensity, Model, Preprocessing, load_model, save_model
+from image_helpers import one_line
 
 LABELS = [Label(1, "liver", (221, 130, 101)), Label(2, "spine", (226, 202, 134))]
+#: How grey values are normalized, one of each kind.
+KINDS = [
+    Intensity(kind="window", low=0, high=80),
+    Intensity(kind="percentile", low=2, high=98),
+    Intensity(kind="zscore"),
+]
 
 
 def tiny_header(**changes: Any) -> Header:
@@ -75,3 +84,13 @@ def edited(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
     table["__metadata__"]["hrseg"] = json.dumps(header)
     path.write_bytes(safetensors_bytes(table, content[8 + length :]))
     return path
+
+
+def refusal(path: Path) -> str:
+    """What is wrong with a model file: one line of moderate length."""
+    with pytest.raises(ModelError) as error:
+        load_model(path)
+    text = one_line(error, path) if str(path) in str(error.value) else str(error.value)
+    assert "\n" not in text
+    assert len(text) < 500 + len(str(path))
+    return text

@@ -18,6 +18,8 @@ from hrseg.model_file import Header, save_model
 
 LABELS = {"0": "background", "1": "ball", "2": "cube"}
 LABEL = [Label(1, "ball", (200, 0, 0)), Label(2, "cube", (0, 0, 200))]
+#: The same in a model that numbers and names them differently.
+CUBE, BALL = Label(1, "Cube", (0, 0, 0)), Label(2, "round thing", (0, 0, 0), sources=("ball",))
 #: Of a scene.
 SIDE = 20
 GRID = Grid.from_spacing((SIDE,) * 3)

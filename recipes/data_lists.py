@@ -56,6 +56,10 @@ def phantom_lesions(folder: Path, name: str) -> dict[str, Any]:
     return {"name": name, "image": str(image), "label": str(label)}
 
 
+def phantom_finer(folder: Path, name: str) -> dict[str, Any]:
+    return phantom_lesions(folder, name)
+
+
 def _pictures(name: str, images: Path, labels: Path, suffix: str) -> dict[str, Any]:
     return {"name": name, "image": str(images / f"{name}{suffix}"), "label": str(labels / f"{name}{suffix}")}
 
@@ -70,6 +74,7 @@ ROWS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
         msd_hippocampus_mr,
         open_ms_brain_mr,
         openkbp_headneck_ct,
+        phantom_finer,
         phantom_lesions,
         sunnybrook_lv_mr,
     )

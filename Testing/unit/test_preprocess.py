@@ -16,20 +16,15 @@ from hrseg.image import Image
 from hrseg.label_assembly import assemble
 from hrseg.memory import MIB
 from hrseg.model_file import Header, Intensity, Preprocessing
-from hrseg.preprocess import locate, normalize, prepare, preparing_bytes
+from hrseg.preprocess import locate, prepare, preparing_bytes
 from hrseg.resample import SHRINK
 from image_helpers import TURN
-from model_helpers import tiny_header
+from model_helpers import KINDS, tiny_header
 
 ORIENTATIONS = [
     "".join(letters)
     for pairs in itertools.permutations((("R", "L"), ("A", "P"), ("S", "I")))
     for letters in itertools.product(*pairs)
-]
-KINDS = [
-    Intensity(kind="window", low=0, high=80),
-    Intensity(kind="percentile", low=2, high=98),
-    Intensity(kind="zscore"),
 ]
 
 
@@ -217,65 +212,6 @@ def test_the_image_stays_as_it_is(dtype: type) -> None:
         assert not np.may_share_memory(result.array, image.array)
     assert np.array_equal(image.array, before)
     assert image.array.dtype == dtype
-
-
-# ---- grey values ----
-
-
-def normalized(kind: Intensity, *channels: list[float]) -> list[list[float]]:
-    array = np.array(channels, dtype=np.float32)[:, None, None]
-    normalize(array, kind)
-    assert array.dtype == np.float32
-    return [[round(float(value), 5) for value in channel] for channel in array[:, 0, 0]]
-
-
-def test_window_by_hand() -> None:
-    kind = Intensity(kind="window", low=-100, high=300)
-    assert normalized(kind, [-500, -100, 0, 100, 300, 2000]) == [[0, 0, 0.25, 0.5, 1, 1]]
-
-
-def test_zscore_by_hand() -> None:
-    # Mean 4 and deviation 2; each channel for itself.
-    assert normalized(Intensity(kind="zscore"), [2, 2, 6, 6], [10, 10, 10, 50]) == [
-        [-1, -1, 1, 1],
-        [-0.57735, -0.57735, -0.57735, 1.73205],
-    ]
-
-
-def test_percentile_by_hand() -> None:
-    kind = Intensity(kind="percentile", low=25, high=75)
-    assert normalized(kind, [0, 1, 2, 3, 4], [0, 10, 20, 30, 40]) == [[0, 0, 0.5, 1, 1]] * 2
-
-
-def test_percentiles_of_large_images_are_those_of_all_columns() -> None:
-    # A sample at an even stride would hold the first of these columns alone.
-    array = np.broadcast_to(np.arange(4, dtype=np.float32), (1, 2**21, 1, 4)).copy()
-    normalize(array, Intensity(kind="percentile", low=0, high=100))
-    np.testing.assert_allclose(array[0, 0, 0], [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, 7.0, 1000.1, -3e4])
-@pytest.mark.parametrize("kind", KINDS[1:], ids=lambda kind: kind.kind)
-def test_constant_channel_becomes_zero(kind: Intensity, value: float) -> None:
-    array = np.full((2, 30, 30, 30), value, np.float32)
-    array[1, 0, 0, 0] += 1
-    normalize(array, kind)
-    assert not array[0].any()
-    assert np.isfinite(array[1]).all()
-    assert array[1].max() > array[1].min()
-
-
-def test_few_values_beside_the_background() -> None:
-    # Both percentiles are 0, so that the extremes count.
-    assert normalized(Intensity(kind="percentile", low=1, high=60), [0, 0, 0, 0, 0, 2, 4]) == [[0, 0, 0, 0, 0, 0.5, 1]]
-
-
-def test_spread_of_large_values_is_exact() -> None:
-    rng = np.random.default_rng(0)
-    array = (1e5 + rng.normal(size=(1, 40, 40, 40))).astype(np.float32)
-    expected = (array.astype(float) - array.mean(dtype=float)) / array.std(dtype=float)
-    normalize(array, Intensity(kind="zscore"))
-    np.testing.assert_allclose(array, expected, atol=0.01)
 
 
 # ---- memory ----

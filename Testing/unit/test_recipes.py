@@ -74,6 +74,7 @@ def test_splits_share_no_case(path: Path) -> None:
         ("msd_hippocampus_mr", (140, 20, 40)),
         ("open_ms_brain_mr", (0, 0, 2)),
         ("openkbp_headneck_ct", (42, 6, 12)),
+        ("phantom_finer", (0, 0, 8)),
         ("phantom_lesions", (24, 4, 12)),
         ("sunnybrook_lv_mr", (204, 40, 69)),
     ],

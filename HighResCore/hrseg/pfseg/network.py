@@ -181,6 +181,12 @@ class PFSegNetwork(nn.Module):
         if self.segmentation.low_head:
             self.segmentation.low_head.load_state_dict(low.head.state_dict())
 
+    def low_modules(self) -> list[nn.Module]:
+        """What :meth:`start_from` takes over."""
+        levels, decoder = len(self.encoder.pools), self.segmentation
+        found: list[nn.Module] = [self.encoder, *decoder.ups[:levels], *decoder.blocks[:levels]]
+        return [*found, decoder.low_head] if decoder.low_head else found
+
     def forward(
         self,
         image: Tensor,

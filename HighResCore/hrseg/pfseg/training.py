@@ -53,6 +53,7 @@ class PFSegSettings(TrainingSettings):
 
     Attributes:
         low_steps: before, the part at low resolution learns alone for so many steps, from whole shrunk copies, if any.
+        low_rate: learning rate of what it has learned, as a share of that of the rest, when the second stage goes on.
         size: most sides of a sample, in high-resolution voxels, (k, j, i) or (j, i): about those of a whole subject.
             With a ``batch_size`` of 1 samples of smaller subjects are smaller, as large as what the network sees of
             them in use; it normalises over that.
@@ -71,6 +72,7 @@ class PFSegSettings(TrainingSettings):
     """
 
     low_steps: Annotated[int, Field(ge=0)] = 0
+    low_rate: Share = 1.0
     size: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=3)]
     least_size: list[Annotated[int, Field(ge=16, le=1024)]] | None = None
     block: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
@@ -115,6 +117,15 @@ class PFSegTask(Task):
         if isinstance(network, PFSegNetwork) and isinstance(low, ResidualUNet):
             network.start_from(low)
         return network, cases
+
+    def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
+        """See :meth:`Task.parameters`."""
+        assert isinstance(network, PFSegNetwork)
+        low = {parameter for module in network.low_modules() for parameter in module.parameters()}
+        rest = [parameter for parameter in network.parameters() if parameter not in low]
+        known = [parameter for parameter in network.parameters() if parameter in low]
+        share = self.settings.low_rate if self.settings.low_steps else 1.0
+        return [{"params": rest}, {"params": known, "lr": share * self.settings.learning_rate}]
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`Task.sample`.

@@ -156,7 +156,8 @@ class SegmentationModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW; the rate warms up linearly and then decays polynomially (power 0.9) to zero."""
         s = self._task.settings
-        optimizer = torch.optim.AdamW(self.network.parameters(), s.learning_rate, weight_decay=s.weight_decay)
+        groups = self._task.parameters(self.network)
+        optimizer = torch.optim.AdamW(groups, s.learning_rate, weight_decay=s.weight_decay)
 
         def rate(step: int) -> float:
             return min(1.0, (step + 1) / (s.warmup + 1)) * max(0.0, 1 - step / s.steps) ** 0.9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,10 @@ class Task(ABC):
             cases: all training cases.
         """
         return method_class(self.header.method).build(self.header), cases
+
+    def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Groups of ``params`` as torch's optimisers take them; a group may have a learning rate ``lr`` of its own."""
+        return [{"params": list(network.parameters())}]
 
     def whole(self, network: nn.Module) -> nn.Module:
         """The model's network, of which the trained ``network`` may be a part."""

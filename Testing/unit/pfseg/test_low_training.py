@@ -119,6 +119,24 @@ def test_with_a_low_head_the_second_stage_begins_with_what_the_first_has_found(d
     assert network.get_parameter("segmentation.head.weight").requires_grad
 
 
+def test_what_the_first_stage_has_learned_may_change_slowly() -> None:
+    for more, rate in (({"low_rate": 0.1}, 1e-4), ({}, 1e-3), ({"low_rate": 0.1, "low_steps": 0}, 1e-3)):
+        fine = stages(header(low_head=True), learning_rate=1e-3, **more)[-1]
+        network, _ = fine.begin({}, [])
+        assert isinstance(network, PFSegNetwork)
+        rest, known = fine.parameters(network)
+        assert "lr" not in rest
+        assert known["lr"] == pytest.approx(rate)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        assert sorted(id(p) for p in [*rest["params"], *known["params"]]) == sorted(names)
+        slow = {".".join(names[id(parameter)].split(".")[:3]) for parameter in known["params"]}
+        assert slow == {
+            *("encoder.blocks.0", "encoder.blocks.1", "encoder.blocks.2"),
+            *("segmentation.ups.0", "segmentation.ups.1", "segmentation.blocks.0", "segmentation.blocks.1"),
+            *("segmentation.low_head.weight", "segmentation.low_head.bias"),
+        }
+
+
 @pytest.mark.parametrize(
     ("change", "message"), [({"block": "multi_kernel", "widths": [2, 4, 4], "guidance_widths": [2, 2]}, "multi_kernel")]
 )

@@ -12,7 +12,9 @@ import torch
 from hrseg.methods import method_class
 from hrseg.model_file import save_model
 from hrseg.worker.client import WorkerClient
-from hrseg.worker.messages import DevicesRequest, Done, Failed, Log, Progress
+from hrseg.worker.jobs import Jobs
+from hrseg.worker.messages import DevicesRequest, Done, Failed, ImageFile, Log, Progress
+from job_helpers import squares_file
 from model_helpers import cascade_header
 
 PRELUDE = '''
@@ -128,3 +130,13 @@ def cascade_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "threshold.safetensors"
     save_model(path, header, network, half=False)
     return path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> ImageFile:
+    return squares_file(tmp_path)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs(tmp_path)
