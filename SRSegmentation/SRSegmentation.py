@@ -28,7 +28,7 @@ class SRSegmentation(ScriptedLoadableModule):
         self.parent.contributors = ["HighResSegmentation contributors"]
         self.parent.helpText = _(
             "Segments a whole image at once by networks that learned to restore its resolution, as fine as the image "
-            'or finer. <a href="{url}">Step by step.</a>'
+            'or finer. <a href="{url}">Step by step, with pictures.</a>'
         ).format(url=tutorial("sr_segmentation"))
         self.parent.acknowledgementText = _(
             "Methods: PFSeg, patch-free segmentation guided by super-resolution (Wang et al., MICCAI 2021, "

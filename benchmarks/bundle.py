@@ -11,6 +11,7 @@ also what it has. `--refresh` leaves the tensors as they are, bit by bit.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,11 @@ def refresh(models: Path, recipes: Path, *, replace: bool = False) -> list[Path]
 def bundle(source: Path, metrics: Path, data: str, *, replace: bool = False) -> None:
     model = load_model(source)
     name, training = model.header.name, model.header.training
-    command = f"hrseg train recipes/{name}.yaml --data {data} --profile {training.profile} --output runs/{name}{SUFFIX}"
+    begun = re.search(r" --start-from \S+", training.command)
+    command = (
+        f"hrseg train recipes/{name}.yaml --data {data} --profile {training.profile}{begun[0] if begun else ''} "
+        f"--output runs/{name}{SUFFIX}"
+    )
     scores = {**training.metrics, "test": test_scores(read_metrics(metrics))}
     known = training.model_copy(update={"metrics": scores, "command": command})
     header = described(model.header.model_copy(update={"training": known}), ROOT / "recipes", replace=replace)

@@ -5,7 +5,8 @@ r"""Masks at 1 mm of images of 2 mm, against exact truth at 1 mm: PFSeg's own fi
       --output runs/finer-results
 
 Each model is scored as it is (``fine``, where it makes masks finer), with its label map of 2 mm taken over to 1 mm
-(``labels``), and with its probabilities of 2 mm enlarged (``probability``).
+(``labels``), and with its probabilities of 2 mm enlarged (``probability``). Pictures of all are written, and of the
+first image outlines.png, a part of a slice.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from oss_resolution import picture as outlines
 
 from hrseg.blocks import interpolated
 from hrseg.evaluation.figures import png_bytes
@@ -52,6 +54,18 @@ def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray
     yield "probability", enlarged(result, grid)
 
 
+def print_tables(scores: dict[str, list[NDArray[np.float64]]], labels: list[str]) -> None:
+    """Means over cases and labels, and each label's: of each mask the cases' (labels, KEYS), NaN for no value."""
+    print("\n| mask | Dice | surface Dice | HD95 [mm] |\n| --- | --- | --- | --- |")
+    for name, tables in scores.items():
+        means = np.nanmean(tables, axis=1).mean(axis=0)
+        print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in means) + " |")
+    print(f"\nDice / surface Dice\n| mask | {' | '.join(labels)} |\n| --- |{' --- |' * len(labels)}")
+    for name, tables in scores.items():
+        cells = [f"{dice:.3f} / {surface:.3f}" for dice, surface, _ in np.nanmean(tables, axis=0)]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="phantoms with finer truth")
@@ -61,23 +75,28 @@ def main() -> None:
     arguments = parser.parse_args()
     make_folder(arguments.output)
     models = [load_model(find_model(name)) for name in (arguments.pfseg, arguments.baseline)]
-    scores: dict[str, list[list[float]]] = {}
-    for path in sorted((arguments.folder / "images").glob("*.nii.gz")):
+    scores: dict[str, list[NDArray[np.float64]]] = {}
+    for number, path in enumerate(sorted((arguments.folder / "images").glob("*.nii.gz"))):
+        shown = {}
         image, truth = read_image(path), read_label_map(arguments.folder / "truth" / path.name)
         for model in models:
             name, labels = model.header.name, model.header.labels
             for way, found in masks(model, image, truth.grid):
                 values = [label_metrics(found, truth.array, truth.grid, label.value) for label in labels]
-                row = [float(np.mean([v[key] for v in values if v[key] is not None])) for key in KEYS]
-                scores.setdefault(f"{name}, {way}", []).append(row)
+                table = np.array([[v[key] for key in KEYS] for v in values], dtype=float)
+                scores.setdefault(f"{name}, {way}", []).append(table)
+                shown[f"{name}, {way}"] = found
                 gray = resample(image.array[0], image.grid, truth.grid)
                 picture = CasePicture(path.name, gray, truth.grid, truth.array, found, way, labels)
                 with replacing(arguments.output / f"{path.name.split('.')[0]}-{name}-{way}.png") as temporary:
                     temporary.write_bytes(png_bytes(contour_figure(picture)))
-        print(path.name, {key: np.round(rows[-1], 4).tolist() for key, rows in scores.items()}, flush=True)
-    print("\n| mask | Dice | surface Dice | HD95 [mm] |\n| --- | --- | --- | --- |")
-    for key, rows in scores.items():
-        print(f"| {key} | " + " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0)) + " |")
+        means = {key: np.nanmean(tables[-1], axis=0).round(4).tolist() for key, tables in scores.items()}
+        print(path.name, means, flush=True)
+        if number == 0:
+            fine, *_, label_map, probability = shown
+            chosen = {name: shown[name] for name in (label_map, probability, fine)}
+            outlines(arguments.output / "outlines.png", chosen, truth.array, gray)
+    print_tables(scores, [label.name for label in models[0].header.labels])
 
 
 if __name__ == "__main__":
