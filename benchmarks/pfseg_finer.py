@@ -16,31 +16,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from oss_resolution import picture as outlines
 
-from hrseg.blocks import interpolated
 from hrseg.evaluation.figures import png_bytes
 from hrseg.evaluation.metrics import label_metrics
 from hrseg.evaluation.pictures import CasePicture, contour_figure
 from hrseg.geometry import Grid
 from hrseg.image import Image, make_folder, read_image, read_label_map, replacing
-from hrseg.methods import Options, Result, method_of
+from hrseg.methods import Options, method_of
 from hrseg.model_file import Model, load_model
 from hrseg.model_store import find_model
+from hrseg.oss_net.field import Field
 from hrseg.resample import resample, resample_labels
 from hrseg.runtime import Run, choose_device
 
 KEYS = ("dice", "surface_dice", "hd95_mm")
-
-
-def enlarged(result: Result, grid: Grid) -> NDArray[np.uint8]:
-    """The label of highest probability on a finer grid."""
-    assert result.probability is not None
-    values = torch.from_numpy(result.probability)
-    values = torch.cat([1 - values.sum(0, keepdim=True), values])
-    return interpolated(values[None], grid.shape)[0].argmax(0).to(torch.uint8).numpy()
 
 
 def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -51,7 +42,8 @@ def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray
         yield "fine", resample_labels(found.array, found.grid, grid)
     result = method.segment(image, Options(keep_probability=True), run)
     yield "labels", resample_labels(result.label_map.array, image.grid, grid)
-    yield "probability", enlarged(result, grid)
+    assert result.probability is not None
+    yield "probability", Field.labels_of(resample(result.probability, image.grid, grid))
 
 
 def print_tables(scores: dict[str, list[NDArray[np.float64]]], labels: list[str]) -> None:
@@ -79,6 +71,7 @@ def main() -> None:
     for number, path in enumerate(sorted((arguments.folder / "images").glob("*.nii.gz"))):
         shown = {}
         image, truth = read_image(path), read_label_map(arguments.folder / "truth" / path.name)
+        gray = resample(image.array[0], image.grid, truth.grid)
         for model in models:
             name, labels = model.header.name, model.header.labels
             for way, found in masks(model, image, truth.grid):
@@ -86,7 +79,6 @@ def main() -> None:
                 table = np.array([[v[key] for key in KEYS] for v in values], dtype=float)
                 scores.setdefault(f"{name}, {way}", []).append(table)
                 shown[f"{name}, {way}"] = found
-                gray = resample(image.array[0], image.grid, truth.grid)
                 picture = CasePicture(path.name, gray, truth.grid, truth.array, found, way, labels)
                 with replacing(arguments.output / f"{path.name.split('.')[0]}-{name}-{way}.png") as temporary:
                     temporary.write_bytes(png_bytes(contour_figure(picture)))

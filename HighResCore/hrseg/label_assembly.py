@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.preprocess import Prepared
 
 
@@ -61,8 +61,7 @@ class LabelAssembly:
 
     def _put(self, number: int, values: Tensor) -> None:
         size = self._label_slices.shape[1:]
-        if values.shape[1:] != size:
-            values = F.interpolate(values[None], size, mode="bilinear", align_corners=False)[0]
+        values = interpolated(values[None], size)[0]
         self._label_slices[number] = _most_probable(values).numpy()
         if self._probability_slices is not None:
             self._probability_slices[:, number] = values[1:].numpy()

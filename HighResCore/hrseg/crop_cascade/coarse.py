@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.crop_cascade.merging import cut
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.geometry import Box, Grid, Shape
@@ -39,7 +39,7 @@ class Coarse:
             index = [torch.arange(n) * side // n for n, side in zip(self.shape, foreground.shape[1:], strict=True)]
             full = foreground[0][index[0]][:, index[1]][:, :, index[2]]
         else:
-            full = F.interpolate(foreground[None], self.shape, mode="trilinear", align_corners=False)[0, 0]
+            full = interpolated(foreground[None], self.shape)[0, 0]
         return (full >= threshold).numpy()
 
     def at(self, box: Box) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.geometry import Box, Grid, Shape
 from hrseg.resample import resample, resample_labels
 
@@ -139,7 +140,7 @@ def _rows(values: Tensor, box: Box, start: int, stop: int, *, nearest: bool) -> 
         low = position.long().clamp(max=max(0, sides[0] - 2))
         high = (low + 1).clamp(max=sides[0] - 1)
         values = torch.lerp(values[:, low], values[:, high], (position - low)[:, None, None])
-        return F.interpolate(values, box.shape[1:], mode="bilinear", align_corners=False)
+        return interpolated(values, box.shape[1:])
     return values[:, start:stop]
 
 

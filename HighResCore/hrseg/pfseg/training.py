@@ -121,11 +121,10 @@ class PFSegTask(Task):
     def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
         """See :meth:`Task.parameters`."""
         assert isinstance(network, PFSegNetwork)
-        low = {parameter for module in network.low_modules() for parameter in module.parameters()}
-        rest = [parameter for parameter in network.parameters() if parameter not in low]
-        known = [parameter for parameter in network.parameters() if parameter in low]
+        known = dict.fromkeys(p for module in network.low_modules() for p in module.parameters())
+        rest = [p for p in network.parameters() if p not in known]
         share = self.settings.low_rate if self.settings.low_steps else 1.0
-        return [{"params": rest}, {"params": known, "lr": share * self.settings.learning_rate}]
+        return [{"params": rest}, {"params": list(known), "lr": share * self.settings.learning_rate}]
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`Task.sample`.

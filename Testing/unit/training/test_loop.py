@@ -6,23 +6,13 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from hrseg.data_list import read_data_list
 from hrseg.errors import Cancelled, InputError, OutputError
 from hrseg.model_file import load_header, load_model
 from hrseg.training import history, module
 from hrseg.training.loop import train
 from loop_helpers import OPTIONS, STEPS, At, Recorder, checkpoint, interrupt, recipe, run
-from training_helpers import write_data
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return read_data_list(write_data(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(autouse=True)
-def _without_pictures(monkeypatch):
-    monkeypatch.setattr(history, "draw_curves", lambda *args: None)
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def rows(output):

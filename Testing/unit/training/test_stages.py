@@ -5,24 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hrseg.data_list import read_data_list
 from hrseg.errors import Cancelled, InputError
 from hrseg.model_file import load_header, load_model
 from hrseg.patch_based.method import PatchBased
 from hrseg.patch_based.training import PatchTask
-from hrseg.training import history
 from loop_helpers import OPTIONS, At, Recorder, interrupt, run
-from training_helpers import write_data
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return read_data_list(write_data(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(autouse=True)
-def _without_pictures(monkeypatch):
-    monkeypatch.setattr(history, "draw_curves", lambda *args: None)
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 class Second(PatchTask):

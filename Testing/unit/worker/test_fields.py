@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from hrseg.worker.client import WorkerClient
 from hrseg.worker.connection import WorkerError
 from hrseg.worker.jobs import Jobs
 from hrseg.worker.messages import GridEntry, ImageFile, SampleRequest, SurfaceRequest
+from job_helpers import do
 from model_helpers import tiny_file
 
 #: A ball of 6 voxels radius in 20 x 24 x 28 voxels of 2 mm.
@@ -52,11 +52,6 @@ def field(model_path: Path) -> Field:
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Jobs:
-    return Jobs(tmp_path)
-
-
-@pytest.fixture
 def request_(tmp_path: Path, model_path: Path) -> SampleRequest:
     return SampleRequest(id=3, image=image_file(tmp_path), model=str(model_path), device="cpu")
 
@@ -64,16 +59,6 @@ def request_(tmp_path: Path, model_path: Path) -> SampleRequest:
 def image_file(folder: Path, key: str = "a", image: Image = BALL) -> ImageFile:
     write_array(folder / f"{key}.npy", image.array)
     return ImageFile(key, str(folder / f"{key}.npy"), tuple(map(tuple, image.grid.affine.tolist())), "ball")
-
-
-def do(jobs: Jobs, request: Any, stages: list[str] | None = None) -> Any:
-    def progress(stage: str, done: int, total: int) -> None:
-        if stages is not None and done == 0:
-            stages.append(stage)
-
-    result = jobs.do(request, progress, threading.Event())
-    json.dumps(result, allow_nan=False)
-    return result
 
 
 def test_label_map_on_the_images_own_grid(jobs: Jobs, tmp_path: Path, request_: SampleRequest, field: Field) -> None:
