@@ -72,10 +72,16 @@ def encode(
     return network.joined(encoder.deeper(maps), guidance)
 
 
-def decode(decoder: Decoder, maps: list[Tensor], plan: Plan, advance: Advance) -> Iterator[tuple[int, Tensor]]:
-    """(start, rows) of the decoder's output, (channels, rows, ...) in float32. ``maps`` is emptied to save memory."""
+def decode(
+    decoder: Decoder, maps: list[Tensor], plan: Plan, advance: Advance, first: Tensor | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """(start, rows) of the decoder's output, (channels, rows, ...) in float32. ``maps`` is emptied to save memory.
+
+    Args:
+        first: (1, channels, *LR), the output's first version, see :class:`Decoder`.
+    """
     stages = [(cast(Up, up), cast(ResBlock, block)) for up, block in zip(decoder.ups, decoder.blocks, strict=True)]
-    x, low = maps.pop(), None
+    x, low = maps.pop(), first
     while len(maps) > 1:
         up, block = stages.pop(0)
         x = block(torch.cat([up(x), maps.pop()], dim=1))
@@ -96,14 +102,18 @@ def decode(decoder: Decoder, maps: list[Tensor], plan: Plan, advance: Advance) -
 
 
 def _first_version(decoder: Decoder, low: Tensor, start: int, shape: Sequence[int], length: int) -> Tensor:
-    """Rows (classes, *shape) from ``start`` on, of ``length``, of what the decoder's first version is enlarged to."""
-    assert decoder.low_head is not None
+    """Rows (channels, *shape) from ``start`` on, of ``length``, of what the output's first version is enlarged to.
+
+    ``low`` is that version, or what the decoder's ``low_head`` makes it of.
+    """
     factor = length // low.shape[2]
     # One row more on either side: they are interpolated between.
-    first, last = max(0, start // factor - 1), min(low.shape[2], -(-(start + shape[0]) // factor) + 1)
-    values = pointwise(decoder.low_head, low[:, :, first:last]).float()
-    rows = interpolated(values, [(last - first) * factor, *shape[1:]])[0]
-    return rows[:, start - first * factor :][:, : shape[0]]
+    begin, end = max(0, start // factor - 1), min(low.shape[2], -(-(start + shape[0]) // factor) + 1)
+    values = low[:, :, begin:end]
+    if decoder.low_head is not None:
+        values = pointwise(decoder.low_head, values)
+    rows = interpolated(values.float(), [(end - begin) * factor, *shape[1:]])[0]
+    return rows[:, start - begin * factor :][:, : shape[0]]
 
 
 def units(network: PFSegNetwork, length: int, plan: Plan, *, encoding: bool = True) -> int:
@@ -139,7 +149,7 @@ def forward_bytes(
         for _, rows in decode(network.segmentation, maps, dry, _nobody):
             rows.softmax(dim=0)
         if kept and network.super_resolution is not None:
-            for _ in decode(network.super_resolution, kept, dry, _nobody):
+            for _ in decode(network.super_resolution, kept, dry, _nobody, network.first_image(image)):
                 pass
 
     return activation_peak(work)

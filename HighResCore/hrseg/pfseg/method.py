@@ -235,7 +235,7 @@ class PFSeg(Method):
                 )
             if options.super_resolved and network.super_resolution is not None:
                 with run.stage("super-resolution", units(network, image.shape[2], plan, encoding=False)) as advance:
-                    decoded = decode(network.super_resolution, kept, plan, advance)
+                    decoded = decode(network.super_resolution, kept, plan, advance, network.first_image(image))
                     slabs = inner_slabs(decoded, volumes.inner, self._dimension)
                     restored = self._restored(slabs, volumes)
         return assembly, restored

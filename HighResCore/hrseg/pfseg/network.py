@@ -81,37 +81,62 @@ class Decoder(nn.Module):
         low_head: gives the first version of the output, at LR, if there is one.
     """
 
-    def __init__(self, dimension: int, cin: int, classes: int, s: NetworkSettings, *, low_head: bool = False) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        cin: int,
+        classes: int,
+        s: NetworkSettings,
+        *,
+        widths: Sequence[int] | None = None,
+        low_head: bool = False,
+    ) -> None:
         super().__init__()
-        tail = s.tail_strides(dimension)
         skips = s.widths[-2::-1]
-        widths = [cin, *skips]
-        strides = s.all_strides(dimension)[::-1]
-        self.ups = nn.ModuleList(Up(dimension, a, b, p) for a, b, p in zip(widths, skips, strides, strict=False))
-        self.blocks = nn.ModuleList(ResBlock(dimension, 2 * w, w) for w in skips)
-        width = s.widths[0]
-        for stride in tail:
+        widths = skips if widths is None else widths[::-1]
+        inputs, strides = [cin, *widths[:-1]], s.all_strides(dimension)[::-1]
+        self.ups = nn.ModuleList(Up(dimension, a, b, p) for a, b, p in zip(inputs, widths, strides, strict=True))
+        self.blocks = nn.ModuleList(ResBlock(dimension, a + b, b) for a, b in zip(skips, widths, strict=True))
+        width = widths[-1]
+        low_width = width
+        for stride in s.tail_strides(dimension):
             self.ups.append(Up(dimension, width, width, stride))
             self.blocks.append(ResBlock(dimension, width, s.tail_width))
             width = s.tail_width
         self.head = convolution(dimension, width, classes, 1)
-        self.low_head = convolution(dimension, s.widths[0], classes, 1) if low_head else None
+        self.low_head = convolution(dimension, low_width, classes, 1) if low_head else None
 
-    def forward(self, maps: Sequence[Tensor], parts: Sequence[Sequence[Part]] | None = None) -> Tensor:
+    def forward(
+        self,
+        maps: Sequence[Tensor],
+        parts: Sequence[Sequence[Part]] | None = None,
+        first: Tensor | None = None,
+    ) -> Tensor:
         """HR output of the encoder's maps (finest first), the last with what was joined to it.
 
-        With ``parts``, of each sample, that of these LR voxels alone, one part after the other along the first axis of
-        space; all have one size.
+        Args:
+            parts: of each sample, the LR voxels whose output is wanted, one part after the other along the first axis
+                of space; all have one size.
+            first: (N, classes, *LR), the output's first version, to which the head's adds, where no ``low_head`` gives
+                it.
         """
         stages, x = list(zip(self.ups, self.blocks, strict=True)), maps[-1]
         for skip in reversed(maps[:-1]):
             up, block = stages.pop(0)
             x = block(torch.cat([up(x), skip], dim=1))
-        low = x = x if parts is None else _cut(x, parts)
+        if parts is not None:
+            x, first = _cut(x, parts), first if first is None else _cut(first, parts)
+        if self.low_head is not None:
+            first = self.low_head(x)
         for up, block in stages:
             x = block(up(x))
         x = self.head(x)
-        return x if self.low_head is None else x + interpolated(self.low_head(low), x.shape[2:])
+        return x if first is None else x + interpolated(first, x.shape[2:])
+
+
+def _begin_with_zeros(head: nn.Module) -> None:
+    for parameter in head.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _cut(x: Tensor, parts: Sequence[Sequence[Part]]) -> Tensor:
@@ -159,12 +184,14 @@ class PFSegNetwork(nn.Module):
         self.segmentation = Decoder(dimension, width, classes, s, low_head=s.low_head)
         begin_with_background(self.segmentation.low_head or self.segmentation.head)
         if self.segmentation.low_head:
-            # Nothing is added at first.
-            for parameter in self.segmentation.head.parameters():
-                nn.init.zeros_(parameter)
-        self.super_resolution = Decoder(dimension, width, channels, s) if s.super_resolution else None
+            _begin_with_zeros(self.segmentation.head)
+        self.super_resolution: Decoder | None = None
+        if s.super_resolution:
+            self.super_resolution = Decoder(dimension, width, channels, s, widths=s.image_widths)
+            if s.residual_image:
+                _begin_with_zeros(self.super_resolution.head)
         self._added = width - s.widths[-1]
-        self._tell_place = s.tell_place
+        self._tell_place, self._residual_image = s.tell_place, s.residual_image
 
     def start_from(self, low: ResidualUNet) -> None:
         """Takes over what the encoder and the mask's decoder have in common with a network of the same widths."""
@@ -202,8 +229,14 @@ class PFSegNetwork(nn.Module):
             parts: of each sample, the LR voxels whose HR output is wanted, see :class:`Decoder`; None: all.
         """
         maps = self.joined(self.encoder(image), guidance)
-        restored = self.super_resolution(maps, parts) if super_resolve and self.super_resolution is not None else None
+        restored = None
+        if super_resolve and self.super_resolution is not None:
+            restored = self.super_resolution(maps, parts, self.first_image(image))
         return self.segmentation(maps, parts), restored
+
+    def first_image(self, image: Tensor) -> Tensor | None:
+        """The super-resolved image's first version, at LR; None where the decoder gives all of it."""
+        return image if self._residual_image else None
 
     def joined(self, maps: list[Tensor], guidance: Guidance | None) -> list[Tensor]:
         """The encoder's maps; channels of the last one say what the guidance crop shows, zeros without a crop."""

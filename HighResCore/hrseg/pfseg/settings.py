@@ -28,6 +28,9 @@ class NetworkSettings(Strict):
         block: of the encoders: ``plain`` (MICCAI 2021) or ``multi_kernel`` (the extended version).
         super_resolution: whether there is a decoder that rebuilds the high-resolution image, too.
         tell_place: also tell the bottleneck where the guidance crop was.
+        image_widths: channels per level of the decoder that rebuilds the image, one fewer than ``widths``; those of the
+            encoder when left out.
+        residual_image: that decoder gives what is added to the enlarged input, nothing at first. Not published.
         low_head: the mask has a first version at the input's resolution, from a last layer of its own, which is
             enlarged; the stages beyond say what is added to it. With ``low_steps`` of training it is what these have
             learned. Not published.
@@ -40,6 +43,8 @@ class NetworkSettings(Strict):
     guidance_widths: list[Width] = [16, 32, 64, 64]
     block: Literal["plain", "multi_kernel"] = "plain"
     super_resolution: bool = True
+    image_widths: list[Width] | None = None
+    residual_image: bool = False
     tell_place: bool = False
     low_head: bool = False
 
@@ -73,6 +78,8 @@ class NetworkSettings(Strict):
             return f"factor {factors} must be {dimension} numbers, at least one of them above 1"
         if self.guidance_widths and len(self.guidance_widths) != len(self.widths) - 1:
             return f"guidance_widths {self.guidance_widths} must be {len(self.widths) - 1} numbers, or none"
+        if self.image_widths is not None and len(self.image_widths) != len(self.widths) - 1:
+            return f"image_widths {self.image_widths} must be {len(self.widths) - 1} numbers"
         if self.block == "multi_kernel" and any(w % 2 for w in (*self.widths, *self.guidance_widths)):
             return f"widths {self.widths} and {self.guidance_widths} of multi-kernel blocks must be even"
         return None

@@ -28,7 +28,8 @@ def in_slabs(built: PFSegNetwork, x: Tensor, guidance: Guidance | None, plan: Pl
     assert not maps
     count = len(told)
     assert built.super_resolution is not None
-    image = torch.cat([rows for _, rows in decode(built.super_resolution, kept, plan, told.append)], dim=1)
+    rebuilt = decode(built.super_resolution, kept, plan, told.append, built.first_image(x))
+    image = torch.cat([rows for _, rows in rebuilt], dim=1)
     assert len(told) - count == units(built, x.shape[2], plan, encoding=False)
     return logits, image, count
 
@@ -56,13 +57,16 @@ def test_probabilities_are_those_of_the_network_at_once(plan: Plan) -> None:
         (3, {"low_head": True}, (8, 8, 8)),
         (3, {"low_head": True, "factor": [4, 1, 2]}, (8, 8, 8)),
         (2, {"low_head": True, "factor": [4, 4]}, (16, 12)),
+        (3, {"image_widths": [3, 5], "residual_image": True}, (8, 8, 8)),
+        (2, {"residual_image": True, "factor": [4, 4]}, (16, 12)),
     ],
 )
 def test_other_shapes_of_the_network(
     dimension: int, settings: dict[str, Any], shape: tuple[int, ...], plan: Plan
 ) -> None:
     built = network(dimension, **{"widths": [4, 6, 8], "guidance_widths": [2, 4], "tail_width": 4, **settings})
-    for head in (built.segmentation.head, built.segmentation.low_head):
+    assert built.super_resolution is not None
+    for head in (built.segmentation.head, built.segmentation.low_head, built.super_resolution.head):
         if head is not None:
             head.weight.normal_()
     x = torch.rand(1, 1, *shape)

@@ -125,6 +125,20 @@ def test_no_image_unless_asked_for() -> None:
     assert built(x, super_resolve=True)[1] is not None
 
 
+@pytest.mark.parametrize("parts", [None, [[(slice(0, 8), slice(0, 12))]]])
+def test_the_residual_image_begins_with_the_enlarged_input(parts: list[list[tuple[slice, slice]]] | None) -> None:
+    made, image = network(2, **SMALL, residual_image=True), torch.rand(1, 1, 8, 12)
+    _, restored = made(image, super_resolve=True, parts=parts)
+    enlarged = nn.functional.interpolate(image, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(restored, enlarged)
+
+
+def test_the_decoder_of_the_image_may_be_narrower() -> None:
+    wide, narrow = network(**SMALL), network(**SMALL, image_widths=[1, 2])
+    assert parameters(narrow.segmentation) == parameters(wide.segmentation)
+    assert parameters(narrow.super_resolution) < parameters(wide.super_resolution)
+
+
 def test_a_crop_that_is_not_present_is_no_crop() -> None:
     built, x = network(**SMALL, tell_place=True), torch.rand(1, 1, 8, 8, 8)
     with torch.no_grad():
@@ -151,6 +165,7 @@ def test_the_place_of_the_crop_counts_where_the_network_is_told(told: bool) -> N
         ({"factor": [1, 1, 1]}, "factor"),
         ({"factor": [2, 2]}, "factor"),
         ({"guidance_widths": [4]}, "guidance_widths"),
+        ({"image_widths": [4]}, "image_widths"),
         ({"widths": [3, 4], "guidance_widths": [], "block": "multi_kernel"}, "even"),
     ],
 )
