@@ -18,6 +18,7 @@ from hrseg.pfseg.settings import NetworkSettings
 from hrseg.pfseg.training import PFSegSettings, PFSegTask
 from hrseg.resample import SHRINK
 from hrseg.training.cases import relabelled
+from hrseg.training.losses import masked_dice_ce
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
 
@@ -40,7 +41,7 @@ class LowTask(PatchTask):
                 f'The model "{header.name}" has low_steps: {settings.low_steps}, which need plain blocks and a '
                 f"spacing, not {network.block} and {spacing}; set them, or low_steps to 0."
             )
-        self._factors = [*[1] * (3 - header.dimension), *factors]
+        self._factors, self._hardest = [*[1] * (3 - header.dimension), *factors], settings.hardest
         low = np.floor_divide(settings.size, factors).tolist()
         coarse = tuple(np.multiply(spacing, self._factors).tolist())
         as_baseline = {
@@ -65,6 +66,10 @@ class LowTask(PatchTask):
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`PatchTask.sample`."""
         return self._task(*self._sizes.draw(case.label.shape, rng)).sample(case, rng)
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Task.loss`."""
+        return masked_dice_ce(network(batch["image"]), batch["label"], batch["annotated"], hardest=self._hardest)
 
     def _shrunk(self, case: TrainingCase) -> TrainingCase:
         grid = Grid.from_spacing(case.label.shape)

@@ -147,3 +147,14 @@ def test_networks_that_have_no_such_part(change: dict[str, Any], message: str) -
     bare = bare.model_copy(update={"preprocessing": bare.preprocessing.model_copy(update={"spacing": None})})
     with pytest.raises(ModelError, match="not plain and None; set them, or low_steps to 0"):
         stages(bare)
+
+
+def test_the_first_stage_looks_at_the_hardest_voxels_as_the_second_does() -> None:
+    logits = torch.randn(1, 3, 4, 4, 4)
+    drawn = torch.ones(1, 2, dtype=torch.bool)
+    batch = {"image": logits, "label": torch.randint(3, (1, 4, 4, 4)), "annotated": drawn}
+    each = torch.nn.functional.cross_entropy(logits, batch["label"], reduction="none").flatten().sort().values
+    for hardest, expected in ((0.25, each[-16:].mean()), (1.0, each.mean())):
+        low = stages(header(), hardest=hardest)[0]
+        found = low.loss(torch.nn.Identity(), batch)
+        torch.testing.assert_close(found["cross_entropy"], expected)
