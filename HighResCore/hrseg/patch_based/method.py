@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ class PatchBased(Method):
 
     def _inference_bytes(self, image: Grid, working: Grid, options: Options, device: torch.device, batch: int) -> int:
         """Bytes that inference needs on a device, the prepared image not counted."""
-        header, window = self.model.header, self._settings.window
+        header, window = self.model.header, self._window(working.shape)
         activations = int(self._bytes_per_voxel * batch * math.prod(window))
         if device.type != "cpu":
             # Half precision needs half of this; the rest is left to the libraries' own work space.
@@ -96,12 +96,24 @@ class PatchBased(Method):
         kept = image.size * (1 + 4 * len(header.labels) * options.keep_probability)
         return cpu_network_bytes(activations) + blending + kept
 
+    def _window(self, shape: Sequence[int]) -> list[int]:
+        """Sides of the windows in a volume of this shape (K, J, I)."""
+        window = self._settings.window
+        if not self._settings.fit_window:
+            return window
+        longest = zip(window, shape[-len(window) :], self._multiple, strict=True)
+        return [min(side, -(-length // step) * step) for side, length, step in longest]
+
+    @cached_property
+    def _multiple(self) -> list[int]:
+        header = self.model.header
+        return settings(NetworkSettings, header.network, header.name).multiple(header.dimension)
+
     @cached_property
     def _bytes_per_voxel(self) -> float:
         """Bytes of activations per voxel of a window, found in a small one."""
         header, network = self.model.header, self.model.network
-        multiple = settings(NetworkSettings, header.network, header.name).multiple(header.dimension)
-        sides = [max(m, 8) for m in multiple]
+        sides = [max(m, 8) for m in self._multiple]
         window = torch.zeros(1, len(header.channels), *sides, device=next(network.parameters()).device)
         return activation_peak(lambda: network(window).softmax(dim=1)) / math.prod(sides)
 
@@ -114,9 +126,9 @@ class PatchBased(Method):
 
     def _slabs(self, volume: Tensor, device: torch.device, batch: int, run: Run) -> Iterator[tuple[int, Tensor]]:
         """Blended class probabilities in slabs along K; of a 2D image along J."""
-        network, window, overlap = placed(self.model.network, device), self._settings.window, self._settings.overlap
+        network, overlap = placed(self.model.network, device), self._settings.overlap
         flat = self.model.header.dimension == 2
-        space = volume[:, 0] if flat else volume
+        space, window = volume[:, 0] if flat else volume, self._window(volume.shape[1:])
 
         def predict(x: Tensor) -> Tensor:
             with autocast(device):

@@ -56,10 +56,13 @@ class InferenceSettings(Strict):
     Attributes:
         window: sides in voxels of the working grid, (k, j, i) or (j, i).
         overlap: share of a window's side that the next one covers again.
+        fit_window: windows longer than the volume are no longer than the network needs for it, instead of the volume
+            being padded; for networks that learned from samples made likewise.
     """
 
     window: Annotated[list[Annotated[int, Field(ge=8, le=1024)]], Field(min_length=2, max_length=3)]
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    fit_window: bool = False
 
     @model_validator(mode="after")
     def _not_huge(self) -> InferenceSettings:

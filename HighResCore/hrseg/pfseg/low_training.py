@@ -48,7 +48,8 @@ class LowTask(PatchTask):
             "method": "patch_based",
             "preprocessing": header.preprocessing.model_copy(update={"spacing": coarse}),
             "network": {"widths": network.widths, "strides": network.strides},
-            "inference": {"window": low},
+            # The network normalises over all that it sees, in use over no more than the volume.
+            "inference": {"window": low, "fit_window": True},
         }
         common = settings.model_dump(include=set(TrainingSettings.model_fields))
         own = {**common, "steps": settings.low_steps, "foreground": settings.foreground}

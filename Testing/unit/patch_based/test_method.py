@@ -93,6 +93,20 @@ def test_as_the_network_and_the_windows_say() -> None:
     torch.testing.assert_close(expected.sum(0), torch.ones(SHAPE))
 
 
+@pytest.mark.parametrize(
+    ("shape", "padded", "fit"), [((11, 13, 10), (16, 16, 16), (12, 14, 10)), ((11, 40, 10), (16, 16, 16), (12, 16, 10))]
+)
+def test_windows_may_be_no_longer_than_the_volume(
+    shape: tuple[int, int, int], padded: tuple[int, ...], fit: tuple[int, ...]
+) -> None:
+    image = volume(shape)
+    for fit_window, expected in ((False, padded), (True, fit)):
+        model, seen = tiny_model(inference={"window": [16, 16, 16], "fit_window": fit_window}), []
+        model.network.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(tuple(inputs[0].shape[2:])))
+        PatchBased(model).segment(image, Options(), Run())
+        assert seen[-1] == expected
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_batch_makes_no_difference(dimension: int, monkeypatch: pytest.MonkeyPatch) -> None:
     image = volume(SHAPE if dimension == 3 else (1, 21, 13))

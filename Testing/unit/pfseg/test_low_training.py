@@ -46,7 +46,7 @@ def test_the_first_stage_is_the_baseline_on_the_shrunk_copy() -> None:
     assert (low.name, fine.name) == ("low", "")
     assert low.header.method == "patch_based"
     assert low.header.preprocessing.spacing == (1.0, 4.0, 6.0)
-    assert low.header.inference == {"window": [16, 8, 8]}
+    assert low.header.inference == {"window": [16, 8, 8], "fit_window": True}
     assert (low.settings.steps, low.settings.validation_every, low.settings.batch_size) == (3, 2, 3)
     network, (shrunk,) = low.begin({}, [case()])
     assert isinstance(network, ResidualUNet)
