@@ -59,8 +59,8 @@ def test_splits_share_no_case(path: Path) -> None:
         assert not set(a) & set(b)
     for names in splits.values():
         assert len(set(names)) == len(names)
-    # A set may be there for testing alone.
-    assert splits["test"]
+    # Two patients are too few for a test part.
+    assert splits["test"] or path.stem == "open_ms_brain_mr"
     assert bool(splits["training"]) == bool(splits["validation"])
 
 
@@ -72,7 +72,7 @@ def test_splits_share_no_case(path: Path) -> None:
         ("hyperkvasir_polyps", (150, 25, 55)),
         ("isic2017_skin", (240, 40, 80)),
         ("msd_hippocampus_mr", (140, 20, 40)),
-        ("open_ms_brain_mr", (0, 0, 2)),
+        ("open_ms_brain_mr", (1, 1, 0)),
         ("openkbp_headneck_ct", (42, 6, 12)),
         ("phantom_finer", (0, 0, 8)),
         ("phantom_lesions", (24, 4, 12)),

@@ -125,7 +125,8 @@ class Decoder(nn.Module):
             up, block = stages.pop(0)
             x = block(torch.cat([up(x), skip], dim=1))
         if parts is not None:
-            x, first = _cut(x, parts), first if first is None else _cut(first, parts)
+            x = _cut(x, parts)
+            first = None if first is None else _cut(first, parts)
         if self.low_head is not None:
             first = self.low_head(x)
         for up, block in stages:
