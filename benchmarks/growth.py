@@ -4,10 +4,10 @@ r"""How cost grows: the four methods against sliding windows, seconds and peak m
     python benchmarks/growth.py --sizes 64 96 --rows pfseg sasr --device cpu --output /tmp/growth
 
 Each run has a process of its own. All turn N x N x N voxels into a mask of N x N x N voxels; the networks are those of
-the phantom recipes (profile cpu: widths 12, 24, 48, 96) with random weights, and the images are noise, which cost the
-same as others. What the cascade and OSS-Net cost depends on what they find: all that they compute is computed, but
-what the coarse network and the field say is replaced by five balls, each a quarter of the volume's side wide. SASR-Net
-sees the image shrunk by its factor of two.
+the phantom recipes (profile cpu) with random weights, and the images are noise, which cost the same as others. What the
+cascade and OSS-Net cost depends on what they find: all that they compute is computed, but what the coarse network and
+the field say is replaced by five balls, each a quarter of the volume's side wide. SASR-Net sees the image shrunk by its
+factor of two.
 
 A row is not run at a size where it would take longer than --limit, judged by the size before. Rows take turns; the
 fastest of --rounds counts. Results are kept in docs/results/growth.json, one part per device, and become

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import channels_last, convolution, pool
+from hrseg.blocks import begin_with_background, channels_last, convolution, pool
 from hrseg.model_file import Header
 from hrseg.sasr.layers import Residual, ScaleAware, Unit, double, enlarged, upscaling
 from hrseg.sasr.settings import NetworkSettings
@@ -150,6 +150,9 @@ class MaskHead(nn.Module):
         super().__init__()
         self._factors = list(factors)
         self.logits = convolution(dimension, width, classes, 1)
+        if dimension == 3:
+            # In pictures, what is looked for fills enough to begin with equal chances.
+            begin_with_background(self.logits)
         stages = _stages(factors) if learned else []
         half = max(1, width // 2)
         layers: list[nn.Module] = []

@@ -189,6 +189,13 @@ def test_fresh_heads_interpolate() -> None:
     torch.testing.assert_close(out.logits, expected)
 
 
+def test_volumes_begin_with_background_and_pictures_do_not() -> None:
+    for dimension, begins in ((2, False), (3, True)):
+        net = SasrNetwork.of(header(dimension), NetworkSettings(widths=[2, 4]))
+        background = net.mask_head(torch.zeros(1, 2, *[4] * dimension)).softmax(dim=1)[:, 0].mean().item()
+        assert (background == pytest.approx(0.98)) == begins
+
+
 def test_early_networks_work_at_the_fine_grid() -> None:
     net = network(early=True, sr=False)
     assert net(torch.rand(1, 1, 8, 8)).shape == (1, 3, 16, 16)
