@@ -54,9 +54,9 @@ def test_tutorials_say_whether_their_model_comes_along(tutorial: str, model: str
 
 
 def test_the_readme_counts_the_models() -> None:
-    words = "no one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+    words = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen")
     (counted,) = re.findall(r"(\w+) small models come along", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert words.index(counted) == len(bundled_models())
+    assert words.index(counted) + 10 == len(bundled_models())
 
 
 def test_the_readme_names_the_licenses_of_the_models() -> None:
