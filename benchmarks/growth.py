@@ -50,7 +50,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "windows": ("phantom-ct-patch-based", {}),
     "crop_cascade": ("phantom-ct-crop-cascade", {}),
     "pfseg": ("phantom-ct-pfseg", {}),
-    "sasr": ("phantom-lesion-sasr", {"feeds": "shrunk"}),
+    "sasr": ("phantom-ct-sasr", {"feeds": "shrunk"}),
     "oss_net": ("phantom-ct-oss-net", {}),
 }
 SIZES = [128, 192, 256, 384, 512]

@@ -1,14 +1,14 @@
 r"""Lesions found and their Dice by diameter, of models on the test cases of the phantom lesions, at 1 mm.
 
     python benchmarks/sasr_lesions.py --data runs/phantom-lesions.json \
-      --models runs/sasr/phantom-lesion-sasr/*.safetensors --picture lesions.png
+      --models runs/sasr/phantom-ct-sasr/*.safetensors --picture lesions.png
 
 The images have voxels of 2 mm, the truth is exact at 1 mm, where masks are compared; diameters are those of balls of
 the same volume. A lesion is found when the mask covers 10 % of it; a piece of the mask (connected, 26 neighbors) is
 wrong when less than 10 % of it is lesion. Lesion F1 is 2 found / (2 found + missed + wrong), over all cases together,
 where wrong pieces count in the column of their own diameter. A lesion's Dice is that of the part of the mask nearer to
 it than to other lesions, 0 where it was missed; pieces that touch no lesion count in F1 alone. Intervals are over
-lesions.
+lesions. Models may have further labels; the one called lesion counts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hrseg.geometry import Floats
 from hrseg.image import replacing
 from hrseg.lesions import ball_diameter
 from hrseg.methods import Method, Options, method_of, segment_on
-from hrseg.model_file import load_model
+from hrseg.model_file import Header, load_model
 from hrseg.runtime import Run, choose_device
 
 #: Diameters in mm that part the columns; phantoms have lesions from 3 to 60 mm.
@@ -80,16 +80,24 @@ def _diameters(voxels: NDArray[np.int64], voxel: float) -> Floats:
 
 
 def score(method: Method, data: DataList, device: str) -> Scores:
-    """Scores of all test cases. Raises InputError for a model with several labels."""
+    """Scores of all test cases. Raises InputError for a model that has not one label of lesions."""
     header = method.model.header
-    if len(header.labels) > 1:
-        raise InputError(f'The model "{header.name}" has {len(header.labels)} labels; choose one for lesions alone.')
-    cases = []
+    cases, lesion = [], lesion_value(header)
     for case in data.cases("test"):
         image, truth = read_case(case, data.value_map(header.labels))
         _, found = segment_on(method, image, truth.grid, Options(), Run(choose_device(device)))
-        cases.append(lesion_scores(found > 0, truth.array > 0, truth.grid.voxel_volume))
+        cases.append(lesion_scores(found == lesion, truth.array == lesion, truth.grid.voxel_volume))
     return Scores(*(np.concatenate(column) for column in zip(*cases, strict=True)))
+
+
+def lesion_value(header: Header) -> int:
+    """Value of the label whose name says that it is of lesions. Raises InputError where not exactly one does."""
+    values = [label.value for label in header.labels if "lesion" in label.name]
+    if len(values) != 1:
+        raise InputError(
+            f'{len(values)} of the labels of the model "{header.name}" are called lesion; choose a model with one.'
+        )
+    return values[0]
 
 
 def by_size(scores: Scores) -> Iterator[Scores]:

@@ -155,7 +155,7 @@ def _print_table(head: list[str], rows: list[list[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", help="skin-lesion-sasr, breast-lesion-sasr or phantom-lesion-sasr")
+    parser.add_argument("recipe", help="skin-lesion-sasr, breast-lesion-sasr or phantom-ct-sasr")
     parser.add_argument("--data", type=Path, help="data list; needed with --rows")
     parser.add_argument("--rows", nargs="*", default=[], choices=ROWS)
     parser.add_argument("--output", type=Path, required=True)

@@ -35,7 +35,7 @@ MODELS = (
     "phantom-ct-crop-cascade",
     "phantom-ct-pfseg",
     "phantom-ct-oss-net",
-    "phantom-lesion-sasr",
+    "phantom-ct-sasr",
 )
 
 

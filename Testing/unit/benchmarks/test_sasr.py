@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hrseg.errors import InputError
+from hrseg.labels import Label
+from model_helpers import tiny_header
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -23,6 +27,21 @@ def masks():
     truth[1, 4, 2:5] = True
     truth[1:4, 4:7, 20:23] = True
     return truth, truth.copy()
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [(["lesion"], 1), (["liver", "liver lesion"], 2), (["liver"], None), (["lesion", "liver lesion"], None)],
+)
+def test_which_label_is_of_lesions(names, value):
+    from sasr_lesions import lesion_value
+
+    header = tiny_header(labels=[Label(n, name, (n, n, n)) for n, name in enumerate(names, 1)])
+    if value:
+        assert lesion_value(header) == value
+    else:
+        with pytest.raises(InputError, match=r'^[02] of the labels of the model "tiny" are called lesion;'):
+            lesion_value(header)
 
 
 def test_perfect_and_missed_lesions():

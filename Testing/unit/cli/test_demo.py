@@ -22,7 +22,7 @@ def test_the_phantom_with_the_models_at_hand(hrseg, tmp_path, monkeypatch):
     done = hrseg("demo", "-o", tmp_path / "out")
     assert done.code == 0
     assert done.err == (
-        "Note: not at hand: phantom-ct-crop-cascade, phantom-ct-pfseg, phantom-ct-oss-net, phantom-lesion-sasr; "
+        "Note: not at hand: phantom-ct-crop-cascade, phantom-ct-pfseg, phantom-ct-oss-net, phantom-ct-sasr; "
         "their recipes are in recipes/.\n"
     )
     first, second = (line.split("│") for line in done.out.splitlines() if "Sliding window" in line)
