@@ -13,16 +13,15 @@ Pictures of all are written, and of the first image outlines.png, a part of a sl
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from oss_resolution import picture as outlines
-from scipy import ndimage
 
 from hrseg.evaluation.figures import png_bytes
-from hrseg.evaluation.metrics import bounding_box, label_metrics
+from hrseg.evaluation.metrics import bounding_box, label_metrics, surface_distances
 from hrseg.evaluation.pictures import CasePicture, contour_figure
 from hrseg.geometry import Grid
 from hrseg.image import Image, make_folder, read_image, read_label_map, replacing
@@ -52,17 +51,16 @@ def masks(model: Model, image: Image, grid: Grid) -> Iterator[tuple[str, NDArray
 def label_row(found: NDArray, truth: NDArray, grid: Grid, value: int) -> list[float | None]:
     """HEADS of one label."""
     values = label_metrics(found, truth, grid, value)
-    return [*(values[key] for key in KEYS), mean_surface_distance(found == value, truth == value, grid.spacing)]
+    return [*(values[key] for key in KEYS), mean_surface_distance(found == value, truth == value, grid)]
 
 
-def mean_surface_distance(found: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: Sequence[float]) -> float | None:
+def mean_surface_distance(found: NDArray[np.bool_], truth: NDArray[np.bool_], grid: Grid) -> float | None:
     """How far the other surface is from the surface voxels of both masks (K, J, I), in mm; None if one is empty."""
     box = bounding_box(found | truth)
     if box is None or not found.any() or not truth.any():
         return None
-    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (found[box.slices], truth[box.slices])]
-    far = [ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces]
-    return float(np.concatenate([far[1][surfaces[0]], far[0][surfaces[1]]]).mean())
+    _, in_mm = surface_distances(found[box.slices], truth[box.slices], grid)
+    return float(np.concatenate(in_mm).mean())
 
 
 def print_tables(scores: dict[str, list[NDArray[np.float64]]], labels: list[str]) -> None:

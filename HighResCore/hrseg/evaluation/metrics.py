@@ -106,7 +106,14 @@ def _overlaps(predicted: Mask, true: Mask) -> Scores:
     }
 
 
-def _surfaces(predicted: Mask, true: Mask, grid: Grid) -> Scores:
+def surface_distances(predicted: Mask, true: Mask, grid: Grid) -> tuple[list[Floats], list[Floats]]:
+    """From each surface voxel of a mask to the nearest of the other, both ways: in voxels, and in mm.
+
+    Args:
+        predicted: (K, J, I), with at least one voxel.
+        true: likewise.
+        grid: whose spacing the masks have; they may be a part of it.
+    """
     axes = axes_in_use(grid)
     spacing = np.asarray(grid.spacing)[axes]
     surfaces = [_surface_voxels(np.squeeze(m, tuple({0, 1, 2} - set(axes)))) for m in (predicted, true)]
@@ -115,6 +122,11 @@ def _surfaces(predicted: Mask, true: Mask, grid: Grid) -> Scores:
     in_mm = (
         [d * spacing[0] for d in in_voxels] if np.ptp(spacing) < 1e-6 else _distances(*[s * spacing for s in surfaces])
     )
+    return in_voxels, in_mm
+
+
+def _surfaces(predicted: Mask, true: Mask, grid: Grid) -> Scores:
+    in_voxels, in_mm = surface_distances(predicted, true, grid)
     close = sum(int(np.count_nonzero(d <= 1)) for d in in_voxels)
     return {
         "surface_dice": close / sum(len(d) for d in in_voxels),

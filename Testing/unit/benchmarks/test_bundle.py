@@ -1,6 +1,5 @@
 """What bundling writes into headers, and that it leaves the rest of a file alone."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,9 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def bundle():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import bundle
+    import bundle
 
-        yield bundle
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return bundle
 
 
 @pytest.fixture

@@ -2,25 +2,17 @@
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
 def growth():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import growth
+    import growth
 
-        yield growth
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return growth
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +13,14 @@ from hrseg.errors import InputError
 from hrseg.geometry import Grid
 from hrseg.phantom import LABELS, Torso, default_grid
 
-ROOT = Path(__file__).parents[3]
 LESION = 2
 
 
 @pytest.fixture(scope="module")
-def script() -> Iterator[Any]:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import readme_picture
+def script() -> Any:
+    import readme_picture
 
-        yield readme_picture
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return readme_picture
 
 
 def test_the_frame_is_a_square_around_the_largest_object(script: Any) -> None:

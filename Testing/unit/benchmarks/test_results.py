@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,9 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def results():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import results
+    import results
 
-        yield results
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return results
 
 
 def case(name, dice, **labels):

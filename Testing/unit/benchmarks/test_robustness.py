@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,12 @@ from field_models import ball_image, threshold_model
 from hrseg.image import write_image
 from hrseg.model_file import save_model
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
-def robustness() -> Iterator[Any]:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import robustness
+def robustness() -> Any:
+    import robustness
 
-        yield robustness
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+    return robustness
 
 
 def test_agreement(robustness: Any) -> None:

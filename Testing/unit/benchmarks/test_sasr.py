@@ -1,8 +1,6 @@
 """The tables of SASR-Net: lesions by size, and rows from stored metrics."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +8,6 @@ import pytest
 from hrseg.errors import InputError
 from hrseg.labels import Label
 from model_helpers import tiny_header
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def on_path():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield
-    sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def masks():
