@@ -23,10 +23,10 @@ _KEYS = ("dice", "surface_dice", "hd95_mm", "recall", "precision", "object_f1", 
 _SAME = 5e-4
 _FEW = 30
 _MEANING = {
-    "dice": "Dice: overlap with what experts drew, 1 for the same mask, 0 for none in common.",
+    "dice": "Dice: overlap with the reference mask, 1 for the same mask, 0 for none in common.",
     "surface_dice": "Surface Dice: share of both surfaces that lies within one voxel of the other.",
     "hd95_mm": "HD95: 95 % of either surface is nearer to the other than this.",
-    "recall": "Recall: share of what experts drew that was found. Precision: share of what was found that they drew.",
+    "recall": "Recall: share of the reference that was found. Precision: share of what was found that lies in it.",
     "object_f1": "Object F1: recall and precision of whole objects in one number.",
     "instance_ap50": "Instance AP50: share of single objects, true or found, that match one to one (IoU 0.5 or more).",
 }
