@@ -51,8 +51,9 @@ class PointDecoder(nn.Module):
         x = self.first(x)
         for block, change in zip(self.blocks, modulation, strict=True):
             scale, shift = change.chunk(2, dim=-1)
-            y = F.layer_norm(x, x.shape[-1:])
-            x = x + block(torch.addcmul(y + shift, y, scale))
+            y = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
+            # In place: new memory for every step costs as much as the sum.
+            x = block(y).add_(x)
         return self.head(x)
 
     @property

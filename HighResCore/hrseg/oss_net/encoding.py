@@ -251,8 +251,8 @@ class _DetailCache:
         if not len(self._table):
             self._table = torch.empty(self._room * self._rows, self._table.shape[1], device=self._image.device)
         blocks = cut_bricks(self._image, where, self._network.halo).to(self._network.stem.weight.dtype)
-        rows = self._network.local(blocks).movedim(1, -1).flatten(0, -2)
+        maps = self._network.local(blocks).movedim(1, -1)
         first = self._used * self._rows
-        self._table[first : first + len(rows)] = rows
+        self._table[first : first + len(maps) * self._rows].view(maps.shape).copy_(maps)
         self._slot[numbers] = torch.arange(self._used, self._used + len(numbers), device=numbers.device)
         self._used += len(numbers)
