@@ -142,6 +142,11 @@ class Job:
                 f'The method "{method.name}" of the model "{method.model.header.name}" takes no boxes; '
                 "use a crop cascade model."
             )
+        if self.resolution == "fine" and method.any_spacing:
+            raise InputError(
+                f'The model "{method.model.header.name}" ({method.name}) makes label maps of any spacing; '
+                'give the one that you want instead of the resolution "fine".'
+            )
         if (self.resolution == "fine" or self.super_resolved) and not method.makes_finer:
             raise InputError(
                 f'The model "{method.model.header.name}" ({method.name}) makes neither finer masks nor sharper images; '

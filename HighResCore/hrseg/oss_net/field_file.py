@@ -97,7 +97,7 @@ def field_header(path: str | os.PathLike[str]) -> FieldHeader:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get(_KEY)
     except (OSError, SafetensorError) as error:
-        raise InputError(f'Cannot read the field "{path}": {error}; check the path.') from error
+        raise InputError(f'Cannot read the field "{path}": {error}; check the path or save it again.') from error
     if text is None:
         raise InputError(f'"{path}" is not a field of this extension; choose a file that ends in {SUFFIX}.')
     try:

@@ -176,3 +176,9 @@ def test_options_that_cannot_be(hrseg, tmp_path, saved):
     done = hrseg("field", saved, "-o", tmp_path / "o.nrrd", "--spacing", "0.001", "--memory-budget", "0.5")
     assert done.code == 3
     assert "choose a coarser resolution or a smaller region" in done.error
+
+
+def test_any_spacing_instead_of_the_finer_resolution(hrseg, tmp_path, scan):
+    done = hrseg("segment", scan, "--model", "tiny", "-o", tmp_path / "o.nrrd", "--resolution", "fine")
+    assert done.code == 2
+    assert 'give the one that you want instead of the resolution "fine"' in done.error
