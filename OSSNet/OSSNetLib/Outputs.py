@@ -70,6 +70,8 @@ def surfaceModels(result: Result, read: Read, volumeNode: Any) -> list[Any]:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetColor(*(c / 255 for c in label["color"]))
+        # Where labels touch, both have a surface in the same place; of these the one seen from inside is left out.
+        display.SetBackfaceCulling(True)
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(2)
         sign(node, result, volumeNode)

@@ -157,6 +157,7 @@ def test_surfaces_become_models(loaded: OSSNetPanel, client: FakeClient) -> None
     assert model.GetPolyData().GetNumberOfCells() == 1
     np.testing.assert_allclose(slicer.util.arrayFromModelPointData(model, "Normals")[0], [0, 0, 1])
     np.testing.assert_allclose(model.GetDisplayNode().GetColor(), np.array([230, 80, 60]) / 255)
+    assert model.GetDisplayNode().GetBackfaceCulling()
     assert model.GetAttribute("HighResSegmentation.Input") == "T1 brain"
 
 
