@@ -42,8 +42,9 @@ class Intensity(Strict):
     """How grey values become network input.
 
     ``window`` maps low..high to 0..1 and clips (CT, in HU; 8-bit images); ``percentile`` does so between the
-    percentiles low and high; ``zscore`` subtracts the mean and divides by the standard deviation. The last two are per
-    channel, within the subject where it is cropped.
+    percentiles low and high; ``zscore`` subtracts the mean and divides by the standard deviation, both of the voxels
+    above the lowest value, and sets those of that value to 0: they are padding. The last two are per channel, within
+    the subject where it is cropped.
     """
 
     kind: Literal["window", "percentile", "zscore"]
@@ -65,7 +66,8 @@ class Preprocessing(Strict):
     """From a user's image to network input.
 
     Attributes:
-        orientation: anatomical directions of i, j, k that the network was trained in; None: arrays as they come (2D).
+        orientation: anatomical directions of i, j, k that the network was trained in; None: slices (2D)
+            as viewers show them, rows and columns towards left, posterior or inferior; volumes as they are.
         spacing: in mm, (k, j, i) of that orientation; None: the image's own.
         shrink: how images with smaller voxels than that are shrunk: ``antialiased``, where neighbouring voxels count,
             too, or to the ``means`` over the larger voxels, which is nearer to what a scanner of such voxels sees.
@@ -143,7 +145,7 @@ class Header(Strict):
             if not all(0 <= part <= 255 for part in label.color):
                 raise ValueError(f'the color {label.color} of "{label.name}" must be three numbers from 0 to 255')
         if self.dimension == 2 and self.preprocessing.orientation:
-            raise ValueError("a 2D model takes arrays as they come, without an orientation")
+            raise ValueError("a 2D model takes slices as viewers show them; leave the orientation out")
         return self
 
     @property

@@ -23,6 +23,8 @@ _SAMPLE = 2**21
 #: Bytes that resampling and percentiles use besides, at most.
 _WORK = 2**23
 _FLOAT = np.dtype(np.float32)
+#: Where rows and columns of a slice run as viewers show it, by where they run in the file.
+_SHOWN = {"L": "L", "R": "L", "P": "P", "A": "P", "I": "I", "S": "I"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:
     """The change of orientation, the reoriented image, the subject in its voxels, and the working grid."""
-    change = image.grid.reorientation(settings.orientation or image.grid.orientation)
+    change = image.grid.reorientation(settings.orientation or _as_shown(image.grid))
     oriented = image.reoriented(change)
     subject = _subject(oriented, settings.subject_above, settings.subject_margin)
     grid = oriented.grid.crop(subject)
@@ -92,6 +94,14 @@ def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image,
         spacing = (grid.spacing[0], *settings.spacing[1:]) if image.is_2d else settings.spacing
         grid = grid.with_spacing(spacing)
     return change, oriented, subject, grid
+
+
+def _as_shown(grid: Grid) -> str:
+    """The orientation in which a slice is looked at, whatever the order in the file; of volumes their own."""
+    own = grid.orientation
+    if grid.shape[0] > 1:
+        return own
+    return "".join(sorted((_SHOWN[letter] for letter in own[:2]), key="LPI".index)) + own[2]
 
 
 def check(image: Image, header: Header) -> Image:
@@ -139,7 +149,7 @@ def normalize(array: NDArray[np.float32], intensity: Intensity) -> list[tuple[fl
     greys = []
     for values in array:
         if intensity.kind == "zscore":
-            offset, scale = _mean_and_spread(values)
+            offset, scale = _centered(values)
         else:
             offset, high = intensity.low, intensity.high
             if intensity.kind == "percentile":
@@ -177,13 +187,29 @@ def _resized(array: NDArray, shape: Shape, shrink: str) -> NDArray[np.float32]:
     return SHRINK[shrink](array, grid, grid.resized(shape))
 
 
-def _mean_and_spread(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean and standard deviation, slice by slice in double precision; a spread of 1 where all are the same."""
-    mean = float(values.mean(dtype=np.float64))
-    squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in values)
-    if values.min() == values.max():
-        return float(values.flat[0]), 1.0
-    return mean, math.sqrt(squares / values.size)
+def _centered(values: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels above the lowest value; those of that value are set to the mean.
+
+    They are padding, or what was cut away. Where all others are the same nothing is taken for padding; a spread of 1
+    where all voxels are.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, 1.0
+    mean, spread = _moments(values, low)
+    if not spread:
+        return _moments(values, -math.inf)
+    for part in values:
+        part[part == low] = mean
+    return mean, spread
+
+
+def _moments(values: NDArray[np.float32], above: float) -> tuple[float, float]:
+    """Mean and standard deviation of what is larger than ``above``, slice by slice in double precision."""
+    count = sum(int(np.count_nonzero(part > above)) for part in values)
+    mean = sum(float(part[part > above].sum(dtype=np.float64)) for part in values) / count
+    squares = sum(float(np.square(part[part > above] - mean, dtype=np.float64).sum()) for part in values)
+    return mean, math.sqrt(squares / count)
 
 
 def _percentiles(values: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:

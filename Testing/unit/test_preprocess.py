@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError, OutOfMemory
-from hrseg.geometry import Box, Grid
+from hrseg.geometry import Box, Grid, Reorientation
 from hrseg.image import Image
 from hrseg.label_assembly import assemble
 from hrseg.memory import MIB
@@ -93,7 +93,23 @@ def test_values_are_those_of_the_resampler(shrink: str) -> None:
     assert result.array.dtype == np.float32
 
 
-def test_models_without_orientation_take_arrays_as_they_come() -> None:
+@pytest.mark.parametrize("shown", ["LPS", "PIL", "LIP", "LPI"])
+def test_slices_are_taken_as_viewers_show_them(shown: str) -> None:
+    ways = {"L": (-1, 0, 0), "P": (0, -1, 0), "I": (0, 0, -1), "S": (0, 0, 1)}
+    affine = np.eye(4)
+    affine[:3, :3] = np.transpose([ways[letter] for letter in shown]) * (0.5, 0.8, 3.0)
+    image = Image(np.arange(35.0).reshape(1, 1, 5, 7), Grid((1, 5, 7), affine), "slice")
+    model = header(Intensity(kind="window", low=0, high=34), 2)
+    expected = (image.array / 34).astype(np.float32)
+    for axes in ((0, 1, 2), (0, 2, 1)):
+        for j, i in itertools.product((False, True), repeat=2):
+            copy = image.reoriented(Reorientation(axes, (False, j, i)))
+            found = prepare(copy, model)
+            np.testing.assert_allclose(found.array, expected, rtol=1e-6)
+            assert found.grid.matches(image.grid)
+
+
+def test_volumes_of_models_without_orientation_are_taken_as_they_are() -> None:
     image = image_of(np.arange(24.0).reshape(1, 2, 3, 4))
     flipped = image.reoriented(image.grid.reorientation("LPI"))
     model = header(Intensity(kind="window", low=0, high=23))
