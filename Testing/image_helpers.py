@@ -60,3 +60,8 @@ def turned(grid: Grid, angle: float = 0.4) -> Grid:
     affine[:3, :3] = rotation @ affine[:3, :3]
     affine[:3, 3] = rotation @ (affine[:3, 3] - center) + center
     return Grid(grid.shape, affine)
+
+
+def picture_grid(shape: Sequence[int]) -> Grid:
+    """Of a picture (1, J, I): rows and columns run as viewers show them."""
+    return Grid((shape[0], shape[1], shape[2]), np.diag([-1.0, -1, 1, 1]))

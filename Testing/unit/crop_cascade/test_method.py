@@ -30,9 +30,11 @@ from hrseg.crop_cascade.network import CascadeNetwork
 from hrseg.crop_cascade.settings import InferenceSettings
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box
+from hrseg.image import Image
 from hrseg.methods import Options
 from hrseg.model_file import Intensity, Model, Preprocessing
 from hrseg.runtime import CPU, Run
+from image_helpers import picture_grid
 
 
 @pytest.mark.parametrize("block", [np.s_[:, 30:40, 40:52], np.s_[:, :10, :9], np.s_[:, 54:, 90:], np.s_[:, 20:24, 88:]])
@@ -212,7 +214,8 @@ def test_plain_knows_several_labels() -> None:
 
 def test_published_plain_takes_and_repeats_single_pixels() -> None:
     array = scene((1, 64, 64), np.s_[:, 11:20, 10:21])
-    result = segment(cascade(Above(0.5), Refuses(), variant="paper_plain"), array)
+    picture = Image(array[None], picture_grid(array.shape))
+    result = cascade(Above(0.5), Refuses(), variant="paper_plain").segment(picture, Options(), Run())
     expected = (array[0, ::2, ::2] // 100).repeat(2, 0).repeat(2, 1)
     assert np.array_equal(found(result)[0], expected)
 
@@ -221,7 +224,8 @@ def test_the_published_cascade() -> None:
     """Box 10 to 20, padded by 32 // 8 to 6 ... 24, resized to 32 and back by nearest neighbours, joined by OR."""
     array = scene((1, 64, 64), np.s_[:, 10:20, 10:20])
     array[:, 13:15, 16] = 0
-    result = segment(cascade(Above(0.5), Above(0.5), variant="paper"), array)
+    picture = Image(array[None], picture_grid(array.shape))
+    result = cascade(Above(0.5), Above(0.5), variant="paper").segment(picture, Options(), Run())
     crop = torch.from_numpy(array[:, 6:24, 6:24].astype(np.float32))[None]
     expected = np.zeros_like(array)
     expected[:, 6:24, 6:24] = F.interpolate(F.interpolate(crop, (32, 32)), (18, 18))[0].numpy() / 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hrseg.image import Image
 from hrseg.methods import Options, method_of, segment_on
 from hrseg.runtime import CPU, Run
 from hrseg.sasr.method import _PROBE, Sasr
+from image_helpers import picture_grid
 from model_helpers import tiny_header
 from sasr_helpers import FINE, Threshold, header_fields, random_model, steps, threshold_method
 
@@ -84,7 +86,7 @@ def test_all_of_four_finer_voxels_count(shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("shape", [(1, 16, 24), (1, 15, 21)])
 def test_a_network_of_shrunk_images_sees_them_shrunk(shape: tuple[int, int, int]) -> None:
     method = threshold_method(2, inference={"window": [16, 16], "feeds": "shrunk"})
-    image = steps(shape)
+    image = replace(steps(shape), grid=picture_grid(shape))
     result = method.segment(image, Options(), Run())
     assert np.array_equal(result.label_map.array, labels_of(image))
     assert result.label_map.grid is image.grid
