@@ -153,8 +153,7 @@ def test_surfaces_become_models(loaded: OSSNetPanel, client: FakeClient) -> None
     client.end({**labels(client), "surfaces": [entry]})
     answer(loaded)
     (model,) = slicer.util.getNodesByClass("vtkMRMLModelNode")[-1:]
-    assert model.GetName() == "T1 brain lesion"
-    assert model.GetPolyData().GetNumberOfCells() == 1
+    assert (model.GetName(), model.GetPolyData().GetNumberOfCells()) == ("T1 brain lesion", 1)
     np.testing.assert_allclose(slicer.util.arrayFromModelPointData(model, "Normals")[0], [0, 0, 1])
     np.testing.assert_allclose(model.GetDisplayNode().GetColor(), np.array([230, 80, 60]) / 255)
     assert model.GetDisplayNode().GetBackfaceCulling()
