@@ -85,7 +85,7 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:
     """The change of orientation, the reoriented image, the subject in its voxels, and the working grid."""
-    change = image.grid.reorientation(settings.orientation or _as_shown(image.grid))
+    change = reorientation(image.grid, settings)
     oriented = image.reoriented(change)
     subject = _subject(oriented, settings.subject_above, settings.subject_margin)
     grid = oriented.grid.crop(subject)
@@ -94,6 +94,11 @@ def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image,
         spacing = (grid.spacing[0], *settings.spacing[1:]) if image.is_2d else settings.spacing
         grid = grid.with_spacing(spacing)
     return change, oriented, subject, grid
+
+
+def reorientation(grid: Grid, settings: Preprocessing) -> Reorientation:
+    """From the order of an image's voxels to the one in which the network sees them."""
+    return grid.reorientation(settings.orientation or _as_shown(grid))
 
 
 def _as_shown(grid: Grid) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from hrseg.geometry import Box, Floats, Grid, Shape, as_shape
 from hrseg.model_file import Header
 from hrseg.pfseg.network import Guidance
-from hrseg.preprocess import Prepared
+from hrseg.preprocess import Prepared, reorientation
 from hrseg.resample import SHRINK, crop_or_pad, resample
 
 #: Voxels above this share of the low resolution's are no finer.
@@ -43,7 +43,7 @@ def resolution_of(grid: Grid, header: Header, factors: Sequence[int], *, fine: b
     settings = header.preprocessing
     if settings.spacing is None:
         return fine, header
-    own = grid.reoriented(grid.reorientation(settings.orientation or grid.orientation)).spacing
+    own = grid.reoriented(reorientation(grid, settings)).spacing
     low = tuple(np.multiply(settings.spacing, factors).tolist())
     no_finer = all(mine > _AS_COARSE * other for mine, other, f in zip(own, low, factors, strict=True) if f > 1)
     if not (fine or no_finer):

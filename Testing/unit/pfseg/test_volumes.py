@@ -19,6 +19,7 @@ from hrseg.pfseg.volumes import (
     shrunk,
 )
 from hrseg.preprocess import Prepared
+from image_helpers import picture_grid
 from model_helpers import tiny_header
 
 
@@ -93,6 +94,15 @@ def test_images_that_are_no_finer_are_not_shrunk(spacing: Any, fine: bool, expec
     found = [resolution_of(one, header, (1, 2, 2), fine=fine) for one in (grid, turned)]
     assert [is_low for is_low, _ in found] == [expected] * 2
     assert found[0][1].preprocessing.spacing == ((3, 2, 4) if expected else (3, 1, 2))
+
+
+def test_the_resolution_of_a_slice_is_that_in_which_it_is_shown() -> None:
+    preprocessing = Preprocessing(spacing=(1, 1, 2), intensity=Intensity(kind="zscore"))
+    header = tiny_header(dimension=2, preprocessing=preprocessing)
+    # As coarse as the low resolution: 2 mm between rows, 4 mm between columns, as shown.
+    grid = picture_grid((1, 4, 4)).with_spacing((1, 2, 4))
+    for one in (grid, grid.reoriented(Reorientation((0, 2, 1), (False,) * 3))):
+        assert resolution_of(one, header, (1, 2, 2), fine=False)[0]
 
 
 def test_scaled() -> None:
