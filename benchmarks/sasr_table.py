@@ -5,7 +5,7 @@ r"""SASR-Net part by part, at equal steps, on the test cases of one data set.
 Rows, each adding to the one before: ``unet`` (the same encoder, plain decoder, logits interpolated), ``head`` (learned
 layers at the fine resolution), ``sr`` (the image decoder), ``sdc`` (scale-aware convolutions), ``fa`` (feature
 affinity), ``full`` (scale affinity: the recipe itself). ``hr`` is the U-Net at the fine resolution: on the image
-itself where the recipe shrinks it, else on the image interpolated to the grid of the mask. What exists in the output
+itself where the recipe shrinks or resizes it, else on the image interpolated to the grid of the mask. What exists in the output
 folder is not done again. Then the rows in the folder are printed as two tables: scores overall, and Dice by tercile of
 lesion size, each with paired differences to ``unet``. Without --rows nothing else is done, and metrics that results.py
 has stored suffice:
@@ -36,6 +36,7 @@ from hrseg.image import make_folder
 from hrseg.lesions import SIZES
 from hrseg.model_file import load_model
 from hrseg.runtime import choose_device
+from hrseg.sasr.settings import NetworkSettings
 from hrseg.training.loop import TrainingOptions, train
 from hrseg.training.recipe import Recipe, read_recipe
 
@@ -58,13 +59,20 @@ def row_recipe(base: Recipe, row: str) -> Recipe:
     """The recipe with the parts of a row."""
     lacks, weights = ROWS[row]
     network, training, inference = {**base.network, **lacks}, {**base.training, **weights}, base.inference
-    if row == "hr" and inference["feeds"] == "native":
+    resized = inference["feeds"] == "native" and "size" in inference
+    if row == "hr" and inference["feeds"] == "native" and not resized:
         network["early"] = True
     elif row == "hr":
         # The image itself, in patches of the same field of view.
+        factors = NetworkSettings(**base.network).all_factors(base.dimension)
+        sides = {"patch": training.get("patch", inference["window"]), **inference}
+        finer = {
+            key: [side * factor for side, factor in zip(sides[key], factors, strict=True)]
+            for key in ("patch", "window", *["size"] * resized)
+        }
         network["factors"] = [1] * base.dimension
-        training["patch"] = [2 * side for side in training.get("patch", inference["window"])]
-        inference = {**inference, "window": [2 * side for side in inference["window"]]}
+        training["patch"] = finer.pop("patch")
+        inference = {**inference, **finer}
     return base.model_copy(update={"network": network, "training": training, "inference": inference})
 
 

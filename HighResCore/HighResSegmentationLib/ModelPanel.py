@@ -63,7 +63,7 @@ class ModelPanel:
             "The model, which decides what is segmented. Your own are files in the folder "
             ".HighResSegmentation/models in your home folder."
         )
-        self.comboBox.toolTip = f"{self.entry.title}\n{tip}" if self.entry else tip
+        self.comboBox.toolTip = f"{self.entry.title} ({self.entry.name})\n{tip}" if self.entry else tip
         self.detailsLabel.text = self._details(name)
         self.detailsLabel.toolTip = _detailsTip(self.entry)
 

@@ -15,6 +15,7 @@ from hrseg.labels import Label
 
 #: Thirds of a set of lesions or cases, by size.
 SIZES = ("small", "medium", "large")
+_LESION_WORDS = ("lesion", "tumor", "tumour", "nodule", "metastas", "polyp")
 #: Directions in which the ends of a large lesion are looked for: its diameter comes out 0.1 % too short at most.
 _DIRECTIONS = 1500
 #: With so few voxels at its border a lesion is measured exactly.
@@ -61,6 +62,11 @@ def terciles(sizes: Sequence[float]) -> tuple[float, float]:
 def size_name(size: float, limits: tuple[float, float]) -> str:
     """Small up to the first limit, medium up to the second."""
     return SIZES[int(size > limits[0]) + int(size > limits[1])]
+
+
+def lesion_labels(labels: Sequence[Label]) -> list[Label]:
+    """Those whose names say that they are lesions; all where none does."""
+    return [label for label in labels if any(word in label.name.lower() for word in _LESION_WORDS)] or list(labels)
 
 
 def lesions_of(

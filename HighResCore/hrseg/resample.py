@@ -160,6 +160,20 @@ def crop_or_pad(array: NDArray, box: Box, fill: float = 0) -> NDArray:
     return result
 
 
+def crop_or_mirror(array: NDArray, box: Box) -> NDArray:
+    """The block ``box`` of ``array`` (..., K, J, I), which is mirrored at its borders. A view when inside."""
+    for axis, (start, stop) in enumerate(zip(box.start, box.stop, strict=True), start=-3):
+        length = array.shape[axis]
+        if start >= 0 and stop <= length:
+            block: list[slice] = [slice(None)] * array.ndim
+            block[axis] = slice(start, stop)
+            array = array[tuple(block)]
+        else:
+            places = np.arange(start, stop) % (2 * length)
+            array = array.take(np.minimum(places, 2 * length - 1 - places), axis)
+    return array
+
+
 def _aligned(array: NDArray, source: Grid, target: Grid) -> tuple[NDArray, Grid]:
     """A view of ``array``, and its grid, turned by whole axes to run most nearly as the target does."""
     if axis_map(source, target) is not None:

@@ -15,6 +15,8 @@ _OPACITY = 0.5
 # How it was, kept in the nodes that are changed: a scene may be saved meanwhile, which Slicer announces to nobody.
 _OPACITY_BEFORE, _LABEL_BEFORE = "HighResSegmentation.OpacityBefore", "HighResSegmentation.LabelBefore"
 _COVERED, _VIEWS_BEFORE = "HighResSegmentation.Covered", "HighResSegmentation.ViewsBefore"
+#: No views at all would mean all of them.
+_NOWHERE = "vtkMRMLSliceNodeNowhere"
 
 
 class SliceOverlay:
@@ -122,7 +124,7 @@ def _cover(display: Any, sliceNode: Any) -> None:
     display.SetAttribute(_COVERED, "true")
     for view in shownIn:
         display.AddNodeReferenceID(_VIEWS_BEFORE, view)
-    _setViewIDs(display, [view for view in shownIn or others if view != sliceNode.GetID()])
+    _setViewIDs(display, [view for view in shownIn or others if view != sliceNode.GetID()] or [_NOWHERE])
 
 
 def _uncover(display: Any) -> None:

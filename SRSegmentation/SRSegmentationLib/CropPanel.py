@@ -14,6 +14,7 @@ from SRSegmentationLib.Comparison import Change
 from SRSegmentationLib.Lesions import sizeText
 
 _NAME, _SIZE, _CHANGE, _DICE = range(4)
+_ROWS_SHOWN = 5
 
 
 class CropPanel(VTKObservationMixin):
@@ -77,7 +78,7 @@ class CropPanel(VTKObservationMixin):
                 if column != _NAME:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, column, item)
-        fitRows(table, len(changes), 4)
+        fitRows(table, len(changes), _ROWS_SHOWN)
 
     def cleanup(self) -> None:
         """Stops observing."""
@@ -139,7 +140,8 @@ def _difference(difference: float, change: Change, unit: str) -> str:
     sign = "+" if difference > 0 else ""
     text = sign + sizeText(difference, unit)
     if change.before:
-        text += f" ({100 * (change.after - change.before) / change.before:+.1f} %)"
+        share = f"{100 * (change.after - change.before) / change.before:+.1f}"
+        text += f" ({share if float(share) else '0.0'} %)"
     return text
 
 

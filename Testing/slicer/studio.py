@@ -180,7 +180,7 @@ def _framed(window: Any, used: Sequence[Any]) -> NDArray[np.uint8]:
         painter.setBrush(QtCore.Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(box, 5, 5)
         if len(used) > 1:
-            badge = QtCore.QRect(box.left() - _BADGE // 2, box.top() - _BADGE // 2, _BADGE, _BADGE)
+            badge = QtCore.QRect(max(0, box.left() - _BADGE), box.center().y() - _BADGE // 2, _BADGE, _BADGE)
             painter.setBrush(_FRAME)
             painter.drawEllipse(badge)
             painter.setPen(QtCore.Qt.GlobalColor.white)

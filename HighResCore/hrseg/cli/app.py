@@ -56,7 +56,8 @@ def main() -> NoReturn:
         hint = f'; see "{usage.command_path} --help"' if usage else ""
         fail(f"{error.format_message().rstrip('.')}{hint}.", error.exit_code, debug)
     except ModuleNotFoundError as error:
-        fail(f'The library "{error.name}" is missing; pip install "highres-segmentation[train]".', 1, debug)
+        text = f'The library "{error.name}" is missing; in the checkout: pip install -c constraints.txt -e ".[train]".'
+        fail(text, 1, debug)
     except (MemoryError, RuntimeError) as error:
         from hrseg.runtime import is_out_of_memory
 

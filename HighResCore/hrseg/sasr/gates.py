@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hrseg.geometry import as_shape
 from hrseg.image import Image, LabelMap
-from hrseg.lesions import ball_diameter
+from hrseg.lesions import ball_diameter, lesion_labels
 from hrseg.methods import settings
 from hrseg.model_file import Header
 from hrseg.preprocess import prepare
@@ -23,7 +23,7 @@ from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
 from hrseg.sasr.view import of_three, resized, view_of
 
-#: Of an image's lesions, at most so many are looked at, the largest ones.
+#: Of an image's lesions, at most so many are looked at, from the largest to the smallest.
 _MOST = 8
 
 
@@ -42,20 +42,21 @@ class Lesion:
     center: tuple[int, ...]
 
 
-def lesions(labels: NDArray) -> Iterator[Lesion]:
-    """The largest connected lesions of a label map (*shape), 26 neighbours in 3D and 8 in 2D."""
-    numbers, _ = ndimage.label(labels > 0, np.ones([3] * labels.ndim))
+def lesions(mask: NDArray[np.bool_]) -> Iterator[Lesion]:
+    """Connected lesions of a mask (*shape), 26 neighbours in 3D and 8 in 2D; of many, some of all sizes."""
+    numbers, count = ndimage.label(mask, np.ones([3] * mask.ndim))
     sizes = np.bincount(numbers.ravel())[1:]
     boxes = ndimage.find_objects(numbers)
-    for n in np.argsort(-sizes, kind="stable")[:_MOST]:
+    chosen = np.linspace(0, count - 1, min(count, _MOST)).round().astype(int)
+    for n in np.argsort(-sizes, kind="stable")[chosen]:
         center = tuple((s.start + s.stop) // 2 for s in boxes[n])
-        yield Lesion(ball_diameter(int(sizes[n]), labels.ndim), numbers == n + 1, center)
+        yield Lesion(ball_diameter(int(sizes[n]), mask.ndim), numbers == n + 1, center)
 
 
 def gates_of_lesions(
     network: SasrNetwork, header: Header, image: Image, truth: LabelMap, window: Sequence[int]
 ) -> list[tuple[float, list[float]]]:
-    """Diameter, in voxels of what the network sees, and mean gate per path of the largest lesions of an image.
+    """Diameter, in voxels of what the network sees, and mean gate per path of lesions of an image.
 
     Args:
         network: in evaluation mode, with scale-aware convolutions.
@@ -66,18 +67,19 @@ def gates_of_lesions(
     """
     inference = settings(InferenceSettings, header.inference, header.name)
     factors = settings(NetworkSettings, header.network, header.name).all_factors(header.dimension)
-    prepared = resized(prepare(image, header), inference.size)
+    prepared = resized(prepare(image, header), inference.size, inference.blocks(factors))
     view = view_of(image, prepared, factors, shrinks=inference.feeds == "shrunk", fine=False)
     shape = as_shape(of_three(view.volume.shape[1:]))
     grid = truth.grid.reoriented(prepared.change)
     labels = resample_labels(prepared.change.apply(truth.array), grid, prepared.grid.resized(shape))
-    found = lesions(labels[0] if view.flat else labels)
+    mask = np.isin(labels, [label.value for label in lesion_labels(header.labels)])
+    found = lesions(mask[0] if view.flat else mask)
     return [(lesion.diameter, mean_gates(network, view.volume, lesion, window)) for lesion in found]
 
 
 @torch.no_grad()
 def mean_gates(network: SasrNetwork, volume: Tensor, lesion: Lesion, window: Sequence[int]) -> list[float]:
-    """Mean gate of each path of the finest level over a lesion; the network sees a window around it.
+    """Mean gate of each path over a lesion, finest level first; the network sees a window around it.
 
     Args:
         network: in evaluation mode.
@@ -92,9 +94,10 @@ def mean_gates(network: SasrNetwork, volume: Tensor, lesion: Lesion, window: Seq
     part = volume[(slice(None), *block)]
     sides = [p for n, w in zip(reversed(part.shape[1:]), reversed(window), strict=True) for p in (0, w - n)]
     device = next(network.parameters()).device
-    gates = network.gates(F.pad(part, sides)[None].to(device))[-1][0].cpu()
-    mask = torch.from_numpy(lesion.mask[block])
-    # Padding, and a network that works at a finer grid, change the gates' shape.
-    mask = F.interpolate(F.pad(mask[None, None].float(), sides), gates.shape[1:], mode="nearest")[0, 0] > 0
-    means: list[float] = gates[:, mask].mean(dim=1).tolist()
+    mask = F.pad(torch.from_numpy(lesion.mask[block])[None, None].float(), sides)
+    means: list[float] = []
+    for gates in reversed(network.gates(F.pad(part, sides)[None].to(device))):
+        # By the share of the lesion in each place of a level.
+        share = F.interpolate(mask, gates.shape[2:], mode="area")
+        means += ((gates[0].cpu() * share[0]).flatten(1).sum(dim=1) / share.sum()).tolist()
     return means

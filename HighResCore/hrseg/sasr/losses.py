@@ -9,11 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hrseg.sasr.affinity import feature_affinity, scale_affinity
+from hrseg.sasr.layers import enlarged
 from hrseg.sasr.network import Outputs
 from hrseg.training.losses import masked_dice_ce
 
 #: Share of a background voxel in the image loss; a lesion's counts 1.
 _BACKGROUND = 0.2
+#: What the difference of an interpolated image counts at least, so that images without any detail count little.
+_LEAST = 1e-5
 
 
 class Weights(NamedTuple):
@@ -41,6 +44,18 @@ def image_loss(found: Tensor, wanted: Tensor, label: Tensor, exists: Tensor, kin
     return (weight * difference).mean()
 
 
+def image_share(
+    found: Tensor, image: Tensor, wanted: Tensor, label: Tensor, exists: Tensor, kind: Literal["l1", "l2"]
+) -> Tensor:
+    """:func:`image_loss` as a share of what interpolating the ``image`` (N, C, *shape) alone costs: 1 is no gain.
+
+    By itself it is as small as the detail that images lose, and would weigh next to nothing beside the mask's loss.
+    """
+    factors = [n // m for n, m in zip(found.shape[2:], image.shape[2:], strict=True)]
+    plain = image_loss(enlarged(image, factors), wanted, label, exists, kind).detach()
+    return image_loss(found, wanted, label, exists, kind) / plain.clamp(min=_LEAST)
+
+
 def sasr_loss(
     outputs: Outputs, batch: dict[str, Tensor], weights: Weights, kind: Literal["l1", "l2"] = "l2"
 ) -> dict[str, Tensor]:
@@ -50,14 +65,15 @@ def sasr_loss(
 
     Args:
         outputs: of the network.
-        batch: ``label`` (N, *fine), ``annotated`` (N, labels), ``fine`` (N, C, *fine) and ``has_fine`` (N,).
+        batch: ``image`` (N, C, *shape), ``label`` (N, *fine), ``annotated`` (N, labels), ``fine`` (N, C, *fine) and
+            ``has_fine`` (N,).
         weights: of the terms.
         kind: of the image loss.
     """
-    parts = masked_dice_ce(outputs.logits, batch["label"], batch["annotated"])
+    parts = masked_dice_ce(outputs.logits, batch["label"], batch["annotated"], by_sample=True)
     terms: dict[str, tuple[float, Tensor]] = {}
     if outputs.image is not None and weights.image:
-        image = image_loss(outputs.image, batch["fine"], batch["label"], batch["has_fine"], kind)
+        image = image_share(outputs.image, batch["image"], batch["fine"], batch["label"], batch["has_fine"], kind)
         terms["image"] = weights.image, image
     if outputs.image_features is not None and weights.feature:
         terms["feature_affinity"] = weights.feature, feature_affinity(outputs.mask_features, outputs.image_features)

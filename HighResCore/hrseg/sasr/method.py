@@ -68,7 +68,8 @@ class Sasr(Method):
         header = self.model.header
         self._check(options)
         with run.stage("preparing"):
-            prepared = resized(prepare(image, header, run.budget_on(CPU)), self._settings.size)
+            prepared = prepare(image, header, run.budget_on(CPU))
+            prepared = resized(prepared, self._settings.size, self._settings.blocks(self._factors))
             view = self._view(image, prepared, options)
 
         def cost(device: torch.device, window: list[int]) -> int:
@@ -109,8 +110,8 @@ class Sasr(Method):
 
     @property
     def paths(self) -> list[str]:
-        """Widths of the network's scale-aware paths in voxels; none where it has no gates."""
-        return self._network.paths
+        """See :meth:`hrseg.sasr.settings.NetworkSettings.paths`."""
+        return self._network.paths(self.model.header.dimension)
 
     def lesion_gates(self, image: Image, truth: LabelMap) -> list[tuple[float, list[float]]]:
         """See :func:`hrseg.sasr.gates.gates_of_lesions`."""

@@ -21,7 +21,7 @@ class Outputs(NamedTuple):
     Attributes:
         logits: (N, classes, *fine).
         image: (N, channels, *fine), the super-resolved image.
-        mask_features, image_features: (N, ., *shape), before the heads; the first ones projected.
+        mask_features, image_features: (N, ., *shape), before the heads and their dropout; the first ones projected.
         mask_gates, image_gates: (N, paths, ...) per level, coarsest first; none without scale-aware convolutions.
     """
 
@@ -86,11 +86,12 @@ class SasrNetwork(nn.Module):
         """All that training compares, of images (N, C, ...)."""
         skips = self._encoded(x)
         mask, mask_gates = self.mask_decoder(list(skips))
-        logits, projected = self.mask_head(mask), self.project(mask)
+        logits, projected = self.mask_head(self.mask_decoder.dropout(mask)), self.project(mask)
         if self.image_decoder is None or self.image_head is None:
             return Outputs(logits, None, projected, None, mask_gates, [])
         features, image_gates = self.image_decoder(skips)
-        return Outputs(logits, self.image_head(features, x), projected, features, mask_gates, image_gates)
+        image = self.image_head(self.image_decoder.dropout(features), x)
+        return Outputs(logits, image, projected, features, mask_gates, image_gates)
 
     def gates(self, x: Tensor) -> list[Tensor]:
         """The gates of the mask decoder, (N, paths, ...) per level, coarsest first."""
@@ -125,18 +126,18 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout2d(s.dropout) if dimension == 2 else nn.Dropout3d(s.dropout)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Features (N, width, ...), and gates (N, paths, ...) per level, coarsest first.
+        """Features (N, width, ...), on which a head's dropout is to come, and gates (N, paths, ...) per level,
+        coarsest first.
 
         ``maps``, finest first, is emptied, so that they need no memory.
         """
         x, gates = maps.pop(), []
-        for stride, up, block in zip(self._strides, self.ups, self.blocks, strict=True):
-            x = torch.cat([up(enlarged(x, stride)), maps.pop()], dim=1)
+        for level, (stride, up, block) in enumerate(zip(self._strides, self.ups, self.blocks, strict=True)):
+            x = torch.cat([up(enlarged(self.dropout(x) if level else x, stride)), maps.pop()], dim=1)
             x = block(x)
             if isinstance(block, ScaleAware):
                 x, gate = x
                 gates.append(gate)
-            x = self.dropout(x)
         return x, gates
 
 

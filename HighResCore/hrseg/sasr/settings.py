@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -46,10 +49,14 @@ class NetworkSettings(Strict):
     projection: Annotated[int, Field(ge=1, le=256)] = 16
     dropout: Share = 0.1
 
-    @property
-    def paths(self) -> list[str]:
-        """Widths of the scale-aware paths, in voxels of the finest axis; none without them."""
-        return ["1", *(str(2 * d + 1) for d in self.dilations)] if self.sdc else []
+    def paths(self, dimension: int) -> list[str]:
+        """Widths of the scale-aware paths in voxels of what the network sees, finest level first; none without them.
+
+        Each level doubles them, so that all differ: 1, 3, 5, 11, then 2, 6, 10, 22, then 4, 12, 20, 44.
+        """
+        widths = [1, *(2 * d + 1 for d in self.dilations)] if self.sdc else []
+        below = [1, *(max(stride) for stride in self.all_strides(dimension)[:-1])]
+        return [str(step * width) for step in accumulate(below, mul) for width in widths]
 
     def all_strides(self, dimension: int) -> list[list[int]]:
         """Strides per level transition and axis."""
@@ -105,6 +112,13 @@ class InferenceSettings(Strict):
     size: Annotated[list[Side], Field(min_length=2, max_length=3)] | None = None
     window: Annotated[list[Side], Field(min_length=2, max_length=3)]
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.25
+
+    def blocks(self, factors: Sequence[int]) -> list[int]:
+        """Of so many voxels per axis means are taken where images are resized, given the network's factors.
+
+        A native network learns super-resolution from images that were shrunk so.
+        """
+        return list(factors) if self.feeds == "native" else [1] * len(factors)
 
     def problem(self, network: NetworkSettings, dimension: int) -> str | None:
         """What does not fit a network or a dimension, if anything."""

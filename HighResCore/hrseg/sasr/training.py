@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid, as_shape
-from hrseg.lesions import size_name, terciles
+from hrseg.lesions import lesion_labels, size_name, terciles
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share
-from hrseg.resample import crop_or_pad, resample
+from hrseg.resample import crop_or_mirror, resample
 from hrseg.sasr.gates import gates_of_lesions, lesions
 from hrseg.sasr.layers import shrunk
 from hrseg.sasr.losses import Weights, sasr_loss
@@ -42,14 +42,14 @@ class SasrSettings(TrainingSettings):
             is what super-resolving has to find. Images without finer label maps are always shrunk.
         image_weight, feature_weight, scale_weight: of the loss of the super-resolved image, of feature affinity (FA)
             and of scale affinity (SA), where the mask's loss counts 1.
-        image_loss: squared (``l2``) or absolute differences.
+        image_loss: squared (``l2``) or absolute differences, as a share of those of the interpolated image.
         ramp: share of the steps over which the affinities come in.
     """
 
     patch: list[Annotated[int, Field(ge=8, le=1024)]] | None = None
     foreground: Share = 0.67
     shrunk: Share = 0.5
-    image_weight: Weight = 1.0
+    image_weight: Weight = 0.2
     feature_weight: Weight = 0.5
     scale_weight: Weight = 0.1
     image_loss: Literal["l1", "l2"] = "l2"
@@ -69,7 +69,7 @@ class SasrTask(Task):
         if problem:
             raise ModelError(f'The training settings of the model "{header.name}" do not fit: {problem}.')
         self._factors = network.all_factors(header.dimension)
-        self._paths = network.paths
+        self._paths = network.paths(header.dimension)
         self.finer = as_shape(of_three(self._factors))
         self._augment = Augment(self.settings.augmentation, header, self._fine_patch)
 
@@ -84,7 +84,7 @@ class SasrTask(Task):
                 "No label map is finer than its image, so that the network learns from shrunk images alone; "
                 "set feeds: shrunk in the recipe's inference, or give finer label maps."
             )
-        self._limits = terciles([lesion.diameter for case in cases for lesion in lesions(self._seen_labels(case))])
+        self._limits = terciles([lesion.diameter for case in cases for lesion in lesions(self._seen_lesions(case))])
         network, _ = super().begin(trained, cases)
         return network, cases
 
@@ -137,21 +137,22 @@ class SasrTask(Task):
     def _native(self, case: TrainingCase, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
         """A block of a case with a finer label map; the image's voxels are repeated, so that both change alike."""
         box = random_box(self._coarse[case.name], of_three(self._patch), self.settings.foreground, rng)
-        image, factors = crop_or_pad(case.image, box), np.asarray(self.finer)
+        image, factors = crop_or_mirror(case.image, box), np.asarray(self.finer)
         for axis, factor in zip((-3, -2, -1), self.finer, strict=True):
             image = np.repeat(image, factor, axis=axis)
         fine = Box(as_shape(box.start * factors), as_shape(box.stop * factors))
-        return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(crop_or_pad(case.label, fine)))
+        return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(crop_or_mirror(case.label, fine)))
 
     def _shrunk(self, case: TrainingCase, rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
         """A block at the image's resolution; it is shrunk after it was changed."""
         case = self._coarse.get(case.name, case)
-        return random_patch(case, of_three(self._fine_patch), self.settings.foreground, rng)
+        return random_patch(case, of_three(self._fine_patch), self.settings.foreground, rng, crop_or_mirror)
 
     def _sized(self, case: TrainingCase) -> TrainingCase:
-        """The image in as many voxels as inference resizes it to; the label map is finer where it has enough voxels.
+        """The image in as many voxels as inference resizes it to.
 
-        So is the image where it has as many and inference does not shrink it: what the network sees is made of it then.
+        Where inference does not shrink it the label map is finer, if it has enough voxels, and so is the image: what
+        the network sees is made of it then.
         """
         if self._inference.size is None:
             return case
@@ -164,15 +165,16 @@ class SasrTask(Task):
         counted = Grid.from_spacing(case.image.shape[1:])
         wanted = counted.resized(fine if native and finer_label and finer_image else shape)
         image = resample(case.image, counted, wanted)
-        return relabelled(replace(case, image=image), fine if finer_label else shape)
+        return relabelled(replace(case, image=image), fine if native and finer_label else shape)
 
-    def _seen_labels(self, case: TrainingCase) -> NDArray[np.uint8]:
-        """The label map at the resolution of what the network sees, (*shape)."""
+    def _seen_lesions(self, case: TrainingCase) -> NDArray[np.bool_]:
+        """The mask of lesions at the resolution of what the network sees, (*shape)."""
         shape = np.asarray(of_three(self._inference.size) if self._inference.size else case.image.shape[1:])
         if self._inference.feeds == "shrunk":
             shape = np.maximum(1, shape // self.finer)
         label = relabelled(case, as_shape(shape)).label
-        return label[0] if self.header.dimension == 2 else label
+        mask = np.isin(label, [each.value for each in lesion_labels(self.header.labels)])
+        return mask[0] if self.header.dimension == 2 else mask
 
 
 def _is_finer(case: TrainingCase) -> bool:

@@ -52,16 +52,23 @@ def of_three(sides: Sequence[int]) -> list[int]:
     return [1] * (3 - len(sides)) + list(sides)
 
 
-def resized(prepared: Prepared, size: Sequence[int] | None) -> Prepared:
-    """The working grid in ``size`` voxels, (j, i) or (k, j, i); the same where no size is given."""
+def resized(prepared: Prepared, size: Sequence[int] | None, blocks: Sequence[int]) -> Prepared:
+    """The working grid in ``size`` voxels, (j, i) or (k, j, i); the same where no size is given.
+
+    Where the image has enough voxels, these are means over ``blocks`` (per axis), as in training.
+    """
     if size is None:
         return prepared
     shape = as_shape([*prepared.grid.shape[: 3 - len(size)], *size])
     if shape == prepared.grid.shape:
         return prepared
+    finer = np.multiply(shape, of_three(blocks))
+    averaged = bool((finer <= prepared.grid.shape).all())
     # On grids that only count voxels, so that rounding does not depend on where the image lies in space.
     counted = Grid.from_spacing(prepared.grid.shape)
-    array = resample(prepared.array, counted, counted.resized(shape))
+    array = resample(prepared.array, counted, counted.resized(as_shape(finer) if averaged else shape))
+    if averaged:
+        array = shrunk(torch.from_numpy(array)[None], of_three(blocks))[0].numpy()
     return replace(prepared, array=array, grid=prepared.grid.resized(shape))
 
 

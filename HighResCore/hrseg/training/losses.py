@@ -8,7 +8,13 @@ from torch.nn import functional as F
 
 
 def masked_dice_ce(
-    logits: Tensor, target: Tensor, annotated: Tensor, *, hardest: float = 1.0, weight: Tensor | None = None
+    logits: Tensor,
+    target: Tensor,
+    annotated: Tensor,
+    *,
+    hardest: float = 1.0,
+    weight: Tensor | None = None,
+    by_sample: bool = False,
 ) -> dict[str, Tensor]:
     """Mean of soft Dice loss and cross-entropy, 0.5 each.
 
@@ -21,6 +27,8 @@ def masked_dice_ce(
         annotated: (N, classes - 1), True where the label was drawn.
         hardest: share of all voxels, those of highest cross-entropy, that its mean is taken over.
         weight: (N, *shape), how many voxels each stands for; None: one. Not together with ``hardest``.
+        by_sample: Dice of each sample, smoothed by one voxel, so that small objects count as much as large ones; else
+            that of the whole batch, as in nnU-Net.
 
     Returns:
         ``loss``, and its parts ``dice_loss`` and ``cross_entropy``; all are 0 for a perfect prediction.
@@ -36,7 +44,7 @@ def masked_dice_ce(
         cross_entropy = each.topk(max(1, round(hardest * each.numel())), sorted=False).values.mean()
     else:
         cross_entropy = F.nll_loss(log_probability, target)
-    dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated, weight)
+    dice = _dice_loss(log_probability[:, 1:].exp(), target, annotated, weight, by_sample)
     loss = 0.5 * dice + 0.5 * cross_entropy
     return {"loss": loss, "dice_loss": dice.detach(), "cross_entropy": cross_entropy.detach()}
 
@@ -50,10 +58,12 @@ def _with_unknown_in_background(log_all: Tensor, target: Tensor, annotated: Tens
     return log_probability, torch.where(known.gather(1, target.flatten(1)).view_as(target), target, 0)
 
 
-def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor, weight: Tensor | None) -> Tensor:
-    """1 - mean Dice of the annotated labels, each over the whole batch as in nnU-Net.
+def _dice_loss(
+    probability: Tensor, target: Tensor, annotated: Tensor, weight: Tensor | None, by_sample: bool
+) -> Tensor:
+    """1 - mean Dice of the annotated labels.
 
-    A label that is in no sample of the batch counts 1 until it is no longer predicted, but with next to no gradient.
+    A label that is nowhere counts 1 until it is no longer predicted, but with next to no gradient.
     """
     if weight is not None:
         probability = probability * weight[:, None]
@@ -62,6 +72,9 @@ def _dice_loss(probability: Tensor, target: Tensor, annotated: Tensor, weight: T
     truth = torch.stack([mask.flatten(1).sum(1) for mask in masks], 1)
     total = probability.flatten(2).sum(2) + truth
     # Per sample and label so far, so that labels nobody drew in a sample can be left out.
+    if by_sample:
+        each = (2 * overlap + 1) / (total + 1)
+        return 1 - each[annotated].mean() if annotated.any() else probability.sum() * 0
     dice = (2 * (overlap * annotated).sum(0) + 1e-5) / ((total * annotated).sum(0) + 1e-5)
     seen = annotated.any(dim=0)
     return 1 - dice[seen].mean() if seen.any() else probability.sum() * 0

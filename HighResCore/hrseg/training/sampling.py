@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hrseg.geometry import Box
@@ -17,11 +18,18 @@ MARGIN = 1.25
 
 
 def random_patch(
-    case: TrainingCase, patch: Sequence[int], foreground: float, rng: np.random.RandomState
+    case: TrainingCase,
+    patch: Sequence[int],
+    foreground: float,
+    rng: np.random.RandomState,
+    crop: Callable[[NDArray, Box], NDArray] = crop_or_pad,
 ) -> tuple[Tensor, Tensor]:
-    """Image (C, K, J, I) and label map (K, J, I) in a :func:`random_box` of a case whose grids are the same."""
+    """Image (C, K, J, I) and label map (K, J, I) in a :func:`random_box` of a case whose grids are the same.
+
+    ``crop`` cuts the box out of both, and says what lies beyond the image.
+    """
     box = random_box(case, patch, foreground, rng)
-    image, label = crop_or_pad(case.image, box), crop_or_pad(case.label, box)
+    image, label = crop(case.image, box), crop(case.label, box)
     return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(label))
 
 

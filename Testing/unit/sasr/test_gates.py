@@ -13,24 +13,21 @@ from hrseg.sasr.gates import Lesion, lesions, mean_gates
 
 
 def test_lesions_largest_first() -> None:
-    labels = np.zeros((6, 8), dtype=np.uint8)
-    labels[0, 0] = 1
-    labels[2:4, 2:5] = 2
-    labels[4, 5] = 1
-    found = list(lesions(labels))
+    mask = np.zeros((6, 8), dtype=bool)
+    mask[0, 0] = mask[2:4, 2:5] = mask[4, 5] = True
+    found = list(lesions(mask))
     assert [int(lesion.mask.sum()) for lesion in found] == [7, 1]
     assert found[0].center == (3, 4)
     assert found[1].mask[0, 0]
     assert found[1].diameter == pytest.approx(2 / math.sqrt(math.pi))
 
 
-def test_at_most_eight() -> None:
-    labels = np.zeros((1, 40), dtype=np.uint8)
-    labels[0, ::2] = 1
-    labels[0, 6:9] = 1
-    found = list(lesions(labels))
-    assert len(found) == 8
-    assert int(found[0].mask.sum()) == 3
+def test_eight_of_all_sizes() -> None:
+    mask = np.zeros((1, 300), dtype=bool)
+    for n, start in enumerate(range(0, 300, 15)):
+        mask[0, start : start + 1 + n // 2] = True
+    assert [int(lesion.mask.sum()) for lesion in lesions(mask)] == [10, 9, 8, 6, 5, 3, 2, 1]
+    assert list(lesions(np.zeros((2, 2), dtype=bool))) == []
 
 
 class Copies(nn.Module):
@@ -43,7 +40,7 @@ class Copies(nn.Module):
 
     def gates(self, x: Tensor) -> list[Tensor]:
         fine = x.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3)
-        return [torch.zeros(1), torch.cat([fine, fine / 2], dim=1)]
+        return [x[:, :, ::2, ::2], torch.cat([fine, fine / 2], dim=1)]
 
 
 @pytest.mark.parametrize("factor", [1, 2])
@@ -53,4 +50,5 @@ def test_mean_over_a_lesion(factor: int, window: tuple[int, int]) -> None:
     mask = np.zeros((6, 10), dtype=bool)
     mask[5, 8:] = True
     found = mean_gates(Copies(factor), volume, Lesion(1, mask, (5, 9)), window)  # type: ignore[arg-type]
-    assert found == [58.5, 29.25]
+    # The finer level first; of the coarser one the place that the lesion's two pixels share with others.
+    assert found == [58.5, 29.25, 48]

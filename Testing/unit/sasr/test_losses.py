@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hrseg.sasr.affinity import feature_affinity, scale_affinity
-from hrseg.sasr.losses import Weights, image_loss, sasr_loss
+from hrseg.sasr.layers import enlarged
+from hrseg.sasr.losses import Weights, image_loss, image_share, sasr_loss
 from hrseg.sasr.network import Outputs
 from hrseg.training.losses import masked_dice_ce
 
@@ -36,6 +37,20 @@ def test_samples_without_a_fine_image_do_not_count() -> None:
     assert image_loss(found, wanted, label, ~BOTH, "l2").item() == 0
 
 
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_differences_count_as_a_share_of_those_of_interpolation(kind: Any) -> None:
+    sample = batch()
+    image, fine, label = sample["image"], sample["fine"], sample["label"]
+    plain = enlarged(image, [2, 2])
+    assert image_share(plain, image, fine, label, BOTH, kind).item() == pytest.approx(1)
+    assert image_share(fine, image, fine, label, BOTH, kind).item() == 0
+    half = image_share((plain + fine) / 2, image, fine, label, BOTH, kind).item()
+    assert half == pytest.approx(0.5 if kind == "l1" else 0.25)
+    # Where interpolation loses nothing there is nothing to gain.
+    flat = torch.ones(2, 1, 8, 8)
+    assert image_share(flat, torch.ones(2, 1, 4, 4), flat, label, BOTH, kind).item() == 0
+
+
 def outputs(**changes: Any) -> Outputs:
     torch.manual_seed(0)
     fields: dict[str, Any] = {
@@ -53,6 +68,7 @@ def batch() -> dict[str, Tensor]:
     torch.manual_seed(1)
     label = torch.randint(0, 2, (2, 8, 8))
     return {
+        "image": torch.rand(2, 1, 4, 4),
         "label": label,
         "annotated": torch.ones(2, 1, dtype=torch.bool),
         "fine": torch.rand(2, 1, 8, 8),
@@ -65,8 +81,8 @@ def test_the_whole_is_the_weighted_sum() -> None:
     assert out.image is not None
     assert out.image_features is not None
     parts = sasr_loss(out, sample, Weights(2, 3, 4))
-    mask = masked_dice_ce(out.logits, sample["label"], sample["annotated"])["loss"]
-    image = image_loss(out.image, sample["fine"], sample["label"], BOTH, "l2")
+    mask = masked_dice_ce(out.logits, sample["label"], sample["annotated"], by_sample=True)["loss"]
+    image = image_share(out.image, sample["image"], sample["fine"], sample["label"], BOTH, "l2")
     feature = feature_affinity(out.mask_features, out.image_features)
     scale = scale_affinity(out.mask_gates, out.image_gates)
     assert parts["loss"].item() == pytest.approx((mask + 2 * image + 3 * feature + 4 * scale).item(), abs=1e-6)
