@@ -5,10 +5,10 @@ r"""SASR-Net part by part, at equal steps, on the test cases of one data set.
 Rows, each adding to the one before: ``unet`` (the same encoder, plain decoder, logits interpolated), ``head`` (learned
 layers at the fine resolution), ``sr`` (the image decoder), ``sdc`` (scale-aware convolutions), ``fa`` (feature
 affinity), ``full`` (scale affinity: the recipe itself). ``hr`` is the U-Net at the fine resolution: on the image
-itself where the recipe shrinks or resizes it, else on the image interpolated to the grid of the mask. What exists in the output
-folder is not done again. Then the rows in the folder are printed as two tables: scores overall, and Dice by tercile of
-lesion size, each with paired differences to ``unet``. Without --rows nothing else is done, and metrics that results.py
-has stored suffice:
+itself where the recipe shrinks or resizes it, else on the image interpolated to the grid of the mask. What exists in
+the output folder is not done again. Then the rows in the folder are printed as two tables: scores overall, and Dice by
+tercile of lesion size, each with paired differences to ``unet``. Without --rows nothing else is done, and metrics that
+results.py has stored suffice:
 
     python benchmarks/sasr_table.py skin-lesion-sasr --output docs/results
 """

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 import slicer
+from HighResSegmentationLib.Frames import SEARCHED
 
 _NAME, _SIZE, _VISIBLE, _JUMP, _DELETE = range(5)
 #: With more boxes than that only the chosen one has handles, or nothing else is seen.
@@ -88,7 +89,7 @@ class BoxTable(VTKObservationMixin):
     def _sceneChanged(self, caller: Any = None, event: Any = None) -> None:
         if slicer.mrmlScene.IsImporting() or slicer.mrmlScene.IsClosing():
             return
-        rois = list(slicer.util.getNodesByClass("vtkMRMLMarkupsROINode"))
+        rois = [roi for roi in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode") if _isBox(roi)]
         if rois == self._rois and self._table.rowCount == len(rois):
             return
         for roi in self._rois:
@@ -209,6 +210,11 @@ class BoxTable(VTKObservationMixin):
 
     def _delete(self, identifier: str) -> None:
         slicer.mrmlScene.RemoveNode(slicer.mrmlScene.GetNodeByID(identifier))
+
+
+def _isBox(roi: Any) -> bool:
+    """Not what other modules hide, and not the guidance crop of SRSegmentation."""
+    return not roi.GetHideFromEditors() and not roi.GetAttribute(SEARCHED)
 
 
 def _isVisible(roi: Any) -> bool:

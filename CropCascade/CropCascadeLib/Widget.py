@@ -96,7 +96,8 @@ class CropCascadePanel(MethodPanel):
         if entry is not None and not entry.problem:
             own = Inference.settingsOf(read_header(entry.path))
             with slicer.util.NodeModify(p.parameterNode):
-                p.context, p.threshold = 100 * own["context"], own["threshold"]
+                # The panel has no finer thresholds.
+                p.context, p.threshold = 100 * own["context"], min(max(own["threshold"], 0.01), 0.99)
                 p.merge = Merge[own["merge"]]
 
     def _boxesUsed(self, rois: list[Any]) -> None:

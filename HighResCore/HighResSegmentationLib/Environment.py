@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def workerEnvironment() -> Environment:
 
 def slicerEnvironment() -> Environment:
     """Slicer's own Python. Inside Slicer, ``sys.executable`` may be Slicer itself."""
-    return Environment(shutil.which("PythonSlicer") or sys.executable, "slicer")
+    return Environment(shutil.which("PythonSlicer") or sys.executable or _systemPython(), "slicer")
 
 
 def setOtherPython(path: str) -> Environment:
@@ -104,6 +105,13 @@ def pythonIn(path: str) -> str:
     folder = Path(path).expanduser()
     found = (folder / place for place in _PLACES if (folder / place).is_file())
     return str(next(found, folder)) if path else ""
+
+
+def _systemPython() -> str:
+    """Of a Slicer that was built with the system's Python: it has no PythonSlicer, and ``sys.executable`` is empty."""
+    folder = Path(sysconfig.get_config_var("BINDIR") or sys.base_prefix)
+    python = folder / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(python) if python.is_file() else ""
 
 
 def _systemVariables() -> dict[str, str]:

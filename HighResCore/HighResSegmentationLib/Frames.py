@@ -12,6 +12,8 @@ import slicer
 from hrseg.errors import InputError
 from hrseg.geometry import Floats
 
+#: Attribute of ROI nodes that are guidance crops: where the search found them.
+SEARCHED = "HighResSegmentation.Searched"
 _SOURCE = "HighResSegmentation.Volume"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import traceback
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 import slicer
-from hrseg.errors import Cancelled, HrsegError
+from hrseg.errors import Cancelled, HrsegError, InputError
 
 if TYPE_CHECKING:
     from hrseg.worker.client import WorkerClient
@@ -167,9 +168,13 @@ class Jobs:
         del self.log[:-_KEPT_LINES]
 
     def writeError(self, error: Exception) -> None:
-        """Adds an error to the log, with its trace where it is none for users."""
-        known = isinstance(error, HrsegError)
-        self.write(str(error) if known else "".join(traceback.format_exception(error)).rstrip())
+        """Adds an error to the log, with its trace where it is none for users; then to Slicer's error log, too."""
+        if isinstance(error, HrsegError):
+            self.write(str(error))
+            return
+        trace = "".join(traceback.format_exception(error)).rstrip()
+        self.write(trace)
+        logging.error(trace)
 
     def saveLog(self, path: str | os.PathLike[str]) -> None:
         """Writes the log to a text file. Raises OutputError when that is not possible."""
@@ -249,7 +254,11 @@ def sharedJobs() -> Jobs:
 
 def _makeClient() -> WorkerClient:
     from HighResSegmentationLib.Environment import workerEnvironment
+    from HighResSegmentationLib.PythonCheck import refusal
     from hrseg.worker.client import WorkerClient
 
     environment = workerEnvironment()
-    return WorkerClient(environment.python, environment=environment.variables)
+    check = refusal(environment.python)
+    if check is not None:
+        raise InputError(check.text)
+    return WorkerClient(environment.python, environment=environment.variables, folder=slicer.app.temporaryPath)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+import slicer
 from HighResSegmentationLib import Probe
 from HighResSegmentationLib.PythonReport import Report, reportFromOutput
 from HighResSegmentationLib.Requirements import requirements
@@ -60,8 +61,11 @@ class PythonCheck:
         return self._report
 
     def wait(self) -> Report:
-        """The report; waits for it, at most for the time limit."""
+        """The report; waits for it, at most for the time limit, while Slicer goes on."""
+        app = getattr(slicer, "app", None)
         while (report := self.poll()) is None:
+            if app is not None:
+                app.processEvents()
             time.sleep(0.02)
         return report
 
@@ -84,6 +88,8 @@ def refusal(python: str) -> Report | None:
     """Why ``python`` is not run at all; None if it may be."""
     if not python or not Path(python).exists():
         text = _('There is no file "{python}"; choose a Python, such as bin/python or python.exe of an environment.')
+        if not python:
+            text = _("This Slicer has no Python that can be run by itself; choose another one on this computer.")
     elif not Path(python).is_file() or "python" not in Path(python).name.lower():
         # What is chosen by mistake, such as Slicer itself, is not started.
         text = _('"{python}" is not a Python; choose a file such as bin/python or python.exe of an environment.')

@@ -103,7 +103,8 @@ def instancesFromResult(
 def _gridOf(result: Mapping[str, Any], array: NDArray, toSegmentation: Floats) -> Grid:
     """The label map's grid in the frame of the segmentation."""
     if array.ndim != 3 or array.dtype.kind not in "iu":
-        raise InputError(f"A label map holds whole numbers (K, J, I), not {array.dtype} of the shape {array.shape}.")
+        text = _("A label map holds whole numbers (K, J, I), not {kind} of the shape {shape}.")
+        raise InputError(text.format(kind=array.dtype, shape=array.shape))
     k, j, i = array.shape
     return Grid((k, j, i), toSegmentation @ np.asarray(result["affine"], dtype=float))
 

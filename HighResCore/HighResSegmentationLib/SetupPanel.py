@@ -60,12 +60,15 @@ class SetupPanel:
         self._report: Report | None = None
         self.widget = slicer.util.loadUI(str(_UI_FILE))
         self.ui = slicer.util.childWidgetVariables(self.widget)
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(self.widget)
         self._timer.setInterval(_POLL_MILLISECONDS)
         self._timer.connect("timeout()", self._poll)
         self.ui.packagesTable.horizontalHeader().setDefaultAlignment(qt.Qt.AlignLeft)
         self.ui.packagesTable.verticalHeader().setMinimumSectionSize(1)
         self._showChoice()
+        for button in (self.ui.checkButton, self.ui.installButton, self.ui.restartButton, self.ui.copyLogButton):
+            # Else Enter in the field of the path presses one of them as well.
+            button.autoDefault = False
         self.ui.slicerRadioButton.connect("clicked()", self._onSlicerChosen)
         self.ui.otherRadioButton.connect("clicked()", self._onOtherChosen)
         self.ui.pathLineEdit.connect("returnPressed()", self._onPathEntered)
@@ -245,6 +248,10 @@ def showSetup(onChanged: Callable[[Report], None] | None = None) -> Any:
     dialog.layout().addWidget(buttons)
 
     def closed(result: int) -> None:
+        if _Setup.installing:
+            # Its end has something to say.
+            dialog.show()
+            return
         panel.exit()
         _Setup.dialog = None
         _Setup.callbacks.clear()

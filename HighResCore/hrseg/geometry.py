@@ -207,12 +207,15 @@ class Grid:
     def with_spacing(self, spacing: ArrayLike) -> Grid:
         """The same field of view at about this spacing in mm, one number or (k, j, i), rounded to whole voxels.
 
+        A single slice stays one, however thick it is.
+
         Raises:
             InputError: a spacing that is not positive.
         """
         wanted = np.broadcast_to(np.asarray(spacing, dtype=float), (3,))
         if not (np.isfinite(wanted).all() and (wanted > _NEAR).all()):
             raise InputError(f"The spacing {short(np.asarray(spacing).tolist())} must be positive millimeters.")
+        wanted = np.where(np.equal(self.shape, 1), self.spacing, wanted)
         return self.resized(np.maximum(1, np.rint(np.multiply(self.shape, self.spacing) / wanted)).astype(int).tolist())
 
     def finer(self, factor: int | Sequence[int]) -> Grid:

@@ -235,7 +235,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise _output_error(path, error) from error
@@ -254,6 +254,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+#: Asked once: to ask is to change it for a moment, and with it the files that other threads write meanwhile.
+_UMASK = _umask()
 
 
 def _grid_of_itk(itk: sitk.Image) -> Grid:

@@ -15,7 +15,7 @@ from hrseg.labels import Label
 
 #: Thirds of a set of lesions or cases, by size.
 SIZES = ("small", "medium", "large")
-_LESION_WORDS = ("lesion", "tumor", "tumour", "nodule", "metastas", "polyp")
+_LESION_WORDS = ("lesion", "tumor", "tumour", "nodule", "metastas", "polyp", "cyst")
 #: Directions in which the ends of a large lesion are looked for: its diameter comes out 0.1 % too short at most.
 _DIRECTIONS = 1500
 #: With so few voxels at its border a lesion is measured exactly.
@@ -83,19 +83,21 @@ def lesions_of(
     Args:
         array: label map (K, J, I).
         grid: where its voxels lie.
-        labels: what its values mean.
+        labels: what its values mean; see :func:`lesion_labels`.
         probability: of each label, (labels, K, J, I).
         most: so many are measured.
-        advance: told of each label that is done; may raise to end the work.
+        advance: told of each label that is begun; may raise to end the work.
     """
     found: list[Lesion] = []
-    count, voxel = 0, _voxel_size(grid)
+    count, voxel, wanted = 0, voxel_size(grid), lesion_labels(labels)
     for number, label in enumerate(labels):
+        advance(1)
+        if label not in wanted:
+            continue
         of_label = None if probability is None else probability[number]
         lesions, in_all = _of_label(array == label.value, grid, label, of_label, voxel, most)
         found += lesions
         count += in_all
-        advance(1)
     found.sort(key=lambda lesion: -lesion.voxels)
     return found[:most], count
 
@@ -142,7 +144,7 @@ def _of_label(
     return lesions, count
 
 
-def _voxel_size(grid: Grid) -> float:
+def voxel_size(grid: Grid) -> float:
     """Area of a pixel of a 2D image, volume of a voxel of any other, in mm."""
     flat = grid.shape[0] == 1
     return float(np.linalg.norm(np.cross(grid.affine[:3, 0], grid.affine[:3, 1]))) if flat else grid.voxel_volume

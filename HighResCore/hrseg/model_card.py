@@ -12,7 +12,7 @@ import numpy as np
 from hrseg.errors import InputError
 from hrseg.evaluation.compare import bootstrap_interval
 from hrseg.evaluation.measures import MEASURES
-from hrseg.evaluation.summary import case_mean, hd95_undefined, summarise
+from hrseg.evaluation.summary import case_mean, hd95_undefined, summarise, unit_of
 from hrseg.labels import Code, Label
 from hrseg.methods import method_class
 from hrseg.model_file import Header, file_sha256, load_header
@@ -163,7 +163,7 @@ def _results(header: Header, summary: Mapping[str, Any] | None) -> str:
     memory = summary["cost"]["peak_memory_mib_max"]
     if memory is not None:
         text += f" Peak memory {memory:.0f} MiB beyond the image (largest case)."
-    return f"{title}\n\n{text}\n\n{_table(['label', *_headings(header, keys)], rows)}\n\n{_meaning(keys)}"
+    return f"{title}\n\n{text}\n\n{_table(['label', *_headings(unit_of(summary), keys)], rows)}\n\n{_meaning(keys)}"
 
 
 def _recorded(header: Header) -> str:
@@ -175,7 +175,9 @@ def _recorded(header: Header) -> str:
     names = [*test.get("by_label", {}), "mean"] if len(test.get("by_label", {})) > 1 else list(test.get("by_label", {}))
     keys = [key for key in _KEYS if key in test]
     rows = [[name, *_scores(test["by_label"].get(name, test), {}, keys)] for name in names]
-    table = _table(["label", *_headings(header, keys)], rows)
+    # Of images in colour, which are pictures as a rule, the header does not say it.
+    unit = "pixels" if header.dimension == 2 and len(header.channels) == 3 else "mm"
+    table = _table(["label", *_headings(unit, keys)], rows)
     return f"{test['cases']} test cases that training never saw, means.\n\n{table}\n\n{_meaning(keys)}"
 
 
@@ -224,9 +226,7 @@ def _scores(means: Mapping[str, Any], deviations: Mapping[str, Any], keys: Itera
     return cells
 
 
-def _headings(header: Header, keys: Iterable[str]) -> list[str]:
-    """Pictures have no millimetres: their pixels were taken for them."""
-    unit = "mm" if header.dimension == 3 else "pixels"
+def _headings(unit: str, keys: Iterable[str]) -> list[str]:
     return [MEASURES[key].title.replace("(mm)", f"({unit})") for key in keys]
 
 

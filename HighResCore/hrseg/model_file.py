@@ -111,7 +111,7 @@ class Provenance(Strict):
     seed: int = 0
     steps: int = 0
     command: str = ""
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, dict[str, Any]] = {}
 
 
 class Header(Strict):

@@ -84,15 +84,17 @@ def prepare(image: Image, header: Header, room: int | None = None) -> Prepared:
 
 
 def locate(image: Image, settings: Preprocessing) -> tuple[Reorientation, Image, Box, Grid]:
-    """The change of orientation, the reoriented image, the subject in its voxels, and the working grid."""
+    """The change of orientation, the reoriented image, the subject in its voxels, and the working grid.
+
+    Raises:
+        InputError: an image without a subject.
+    """
     change = reorientation(image.grid, settings)
     oriented = image.reoriented(change)
     subject = _subject(oriented, settings.subject_above, settings.subject_margin)
     grid = oriented.grid.crop(subject)
     if settings.spacing:
-        # A single slice stays one, however thick it is.
-        spacing = (grid.spacing[0], *settings.spacing[1:]) if image.is_2d else settings.spacing
-        grid = grid.with_spacing(spacing)
+        grid = grid.with_spacing(settings.spacing)
     return change, oriented, subject, grid
 
 
@@ -116,13 +118,16 @@ def check(image: Image, header: Header) -> Image:
         InputError: as :func:`prepare`.
     """
     if header.dimension == 2 and not image.is_2d:
+        single = "a 3D model, or a single slice"
+        if min(image.grid.shape) == 1:
+            single = "a file of it in which the third axis is the one with a single voxel"
         raise InputError(
-            f'The model "{header.name}" is for 2D images, but "{image.name}" has {image.grid.shape[0]} slices; '
-            "choose a 3D model, or a single slice."
+            f'The model "{header.name}" is for 2D images, but "{image.name}" has {image.grid.shape[0]} slices '
+            f"({sides_text(image.grid)} voxels); choose {single}."
         )
     if header.dimension == 3 and min(image.grid.shape) < 2:
         raise InputError(
-            f'The model "{header.name}" is for 3D volumes, but "{image.name}" has {_times(image.grid)} voxels; '
+            f'The model "{header.name}" is for 3D volumes, but "{image.name}" has {sides_text(image.grid)} voxels; '
             "choose a volume with at least 2 voxels along each axis."
         )
     wanted = len(header.channels)
@@ -247,5 +252,6 @@ def _subject(image: Image, above: float | None, margin: float) -> Box:
     return box.expand(voxels.tolist()).clip(image.grid.shape)
 
 
-def _times(grid: Grid) -> str:
+def sides_text(grid: Grid) -> str:
+    """Such as "512 x 512 x 160" (i, j, k)."""
     return " x ".join(str(n) for n in reversed(grid.shape))

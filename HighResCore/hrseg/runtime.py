@@ -42,6 +42,7 @@ class Run:
         peak_memory: bytes above the start of the job, at the highest point of each stage, in the memory of the device
             where the network runs: the CPU's after a fall-back to it.
         notices: what the user should know, such as a fall-back to smaller chunks.
+        used: the device where the network runs or ran: the CPU after a fall-back to it.
     """
 
     device: torch.device = CPU
@@ -52,6 +53,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: dict[str, int] = field(init=False)
     notices: list[str] = field(default_factory=list)
+    used: torch.device = field(init=False)
 
     def __post_init__(self) -> None:
         self._peaks: dict[torch.device, dict[str, int]] = {device: {} for device in (self.device, CPU)}
@@ -60,6 +62,7 @@ class Run:
 
     def runs_on(self, device: torch.device) -> None:
         """Says where the network runs from here on, on the job's device or the CPU: that memory is reported."""
+        self.used = device
         self.peak_memory = self._peaks[device]
 
     def count_memory_from_here(self) -> None:
@@ -72,7 +75,7 @@ class Run:
         """A named part of the job; the function that it gives is told of each unit done. Stages do not nest.
 
         Raises:
-            Cancelled: at a step after ``cancel`` was set.
+            Cancelled: at the beginning, or at a step, after ``cancel`` was set; not when all is done.
             OutOfMemory: memory ran out inside.
         """
         done = 0
@@ -101,7 +104,7 @@ class Run:
             for device, peaks in self._peaks.items():
                 peaks[name] = max(peaks.get(name, 0), self._memory[device].bytes())
         if done < total:
-            advance(total - done)
+            self.progress(name, total, total)
 
     def check_cancelled(self) -> None:
         """Raises Cancelled once ``cancel`` is set."""

@@ -96,7 +96,7 @@ class Job:
             OutputError: a folder cannot be made.
         """
         for folder in self.outputs:
-            if folder.name.lower().endswith((".json", *IMAGE_SUFFIXES)):
+            if folder.name.lower().endswith((".json", _ENDINGS["save_field"], *IMAGE_SUFFIXES)):
                 raise InputError(f'With several images "{folder}" must be a folder; leave the ending away.')
             make_folder(folder)
 

@@ -43,6 +43,14 @@ def truth_grid(label: Path, image: Grid, truth: Grid, *, sized: bool) -> Grid:
     )
 
 
+def measuring_grid(image_file: Path, image: Grid, truth: Grid) -> Grid:
+    """That of the truth, for distances in mm; of pictures one on which the image's pixels have sides of 1."""
+    if not is_picture(image_file):
+        return truth
+    # What they name as their resolution is meant for printing.
+    return Grid.from_spacing(image.shape).resized(truth.shape)
+
+
 def _geometry(grid: Grid) -> str:
     size, spacing = ("x".join(f"{n:.4g}" for n in reversed(numbers)) for numbers in (grid.shape, grid.spacing))
     place = ", ".join(f"{n:.4g}" for n in grid.to_world((0, 0, 0)))

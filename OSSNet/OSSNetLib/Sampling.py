@@ -54,8 +54,7 @@ def gridOf(volumeNode: Any, sampling: Sampling) -> Grid:
     several = np.array(grid.shape) > 1
     if sampling.equalSpacing and several.any():
         spacing[several] = spacing[several].min()
-    # A single slice stays one.
-    fine = grid.with_spacing(np.where(several, spacing / sampling.factor, spacing))
+    fine = grid.with_spacing(spacing / sampling.factor)
     if sampling.region is None:
         return fine
     box, _clipped = boxFromRoi(sampling.region, volumeNode).voxels(fine)

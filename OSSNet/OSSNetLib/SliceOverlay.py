@@ -43,7 +43,11 @@ class SliceOverlay:
     def show(self, result: Mapping[str, Any], array: NDArray, affine: NDArray) -> None:
         """Shows labels (1, J, I) of a result; ``affine``: 4x4, (i, j, k, 1) to RAS mm of the world."""
         if self._volume is None:
-            self._volume = self._hidden(self._scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", _("Followed slice")))
+            self._volume = self._scene.CreateNodeByClass("vtkMRMLLabelMapVolumeNode")
+            self._volume.UnRegister(None)
+            self._volume.SetName(_("Followed slice"))
+            # Hidden before it is added: the list of data asks only then.
+            self._scene.AddNode(self._hidden(self._volume))
             self._volume.CreateDefaultDisplayNodes()
             self._hidden(self._volume.GetDisplayNode())
         setLabels(self._volume, array, affine)

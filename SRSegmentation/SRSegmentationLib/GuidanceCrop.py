@@ -9,9 +9,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 import slicer
+from HighResSegmentationLib.Frames import SEARCHED
 
 _COLOR = (0.25, 0.75, 1.0)
-_MODEL, _SEARCHED = "HighResSegmentation.Model", "HighResSegmentation.Searched"
+_MODEL = "HighResSegmentation.Model"
 #: In mm; scene files keep fewer digits than nodes.
 _SAME = 0.01
 
@@ -42,7 +43,7 @@ def showResult(
     elif not moved:
         placeRoi(node, box, volume)
     if not given or not belongsTo(node, volume, model):
-        node.SetAttribute(_SEARCHED, json.dumps({key: crop[key] for key in ("center", "size", "axes")}))
+        node.SetAttribute(SEARCHED, json.dumps({key: crop[key] for key in ("center", "size", "axes")}))
     node.SetAttribute(_MODEL, model)
     setSource(node, volume)
     return node
@@ -108,7 +109,7 @@ def _fixSize(display: Any) -> None:
 
 
 def _searched(node: Any) -> Any:
-    return _box(json.loads(node.GetAttribute(_SEARCHED)))
+    return _box(json.loads(node.GetAttribute(SEARCHED)))
 
 
 def _box(crop: Mapping[str, Any]) -> Any:

@@ -42,13 +42,13 @@ def tableFromResult(lesions: Sequence[Mapping[str, Any]], volume: Any, node: Any
     if node is None:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName(name))
         fileBeside(node, volume)
-    unit = _unitOf(volume)
+    unit = unitOf(volume)
     # Of a picture's own pixels, also where the mask is finer.
-    pixel = volume.GetSpacing()[0] if unit == "pixels" else 1.0
+    width, height = volume.GetSpacing()[:2] if unit == "pixels" else (1.0, 1.0)
     columns: dict[str, list[Any]] = {
         "Lesion": [lesion["name"] for lesion in lesions],
-        f"{'Volume' if unit == 'mm3' else 'Area'} ({unit})": [lesion["size"] / pixel**2 for lesion in lesions],
-        f"Longest diameter ({lengthUnit(unit)})": [lesion["diameter"] / pixel for lesion in lesions],
+        f"{'Volume' if unit == 'mm3' else 'Area'} ({unit})": [lesion["size"] / (width * height) for lesion in lesions],
+        f"Longest diameter ({lengthUnit(unit)})": [lesion["diameter"] / width for lesion in lesions],
         "Mean probability": [lesion["probability"] for lesion in lesions],
     }
     columns |= {title: [lesion["center"][axis] for lesion in lesions] for axis, title in enumerate(_PLACE)}
@@ -84,7 +84,7 @@ def lengthUnit(unit: str) -> str:
     return "pixels" if unit == "pixels" else "mm"
 
 
-def _unitOf(volume: Any) -> str:
+def unitOf(volume: Any) -> str:
     """See :func:`sizeUnit`: a single slice that was read from a picture file is a picture."""
     from hrseg.pictures import is_picture
 

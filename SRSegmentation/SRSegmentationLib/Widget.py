@@ -19,6 +19,7 @@ from hrseg.model_header import read_header
 from SRSegmentationLib import Comparison, GuidanceCrop
 from SRSegmentationLib.CropPanel import CropPanel
 from SRSegmentationLib.LesionPanel import LesionPanel
+from SRSegmentationLib.Lesions import unitOf
 from SRSegmentationLib.Logic import Outcome, Settings, SRSegmentationLogic, Targets
 from SRSegmentationLib.ModelFacts import ModelFacts
 from SRSegmentationLib.ParameterNode import Resolution
@@ -161,6 +162,8 @@ class SRSegmentationPanel(MethodPanel):
             return ""
         grid = facts.finer(grid) if self.resolution == "fine" else grid
         sides = " x ".join(str(n) for n in reversed(grid.shape))
+        if unitOf(p.inputVolume) == "pixels":
+            return _("{sides} pixels").format(sides=sides.removesuffix(" x 1"))
         return _("{sides} voxels of {spacing} mm").format(
             sides=sides, spacing=" x ".join(f"{s:.3g}" for s in reversed(grid.spacing))
         )
@@ -201,7 +204,7 @@ class SRSegmentationPanel(MethodPanel):
         if p.resultVolume is None or not (p.comparable and earlier.isThere and now.isThere):
             self.run.failed(InputError(_("One of the two results was deleted; press Apply again to compare.")))
             return
-        with slicer.util.WaitCursor():
+        with waitCursor():
             node = Comparison.differenceSegmentation(earlier, now, p.resultVolume)
         self.run.finished(_('The difference is in the segmentation "{name}".').format(name=node.GetName()))
 

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 import SimpleITK as sitk
@@ -108,12 +107,16 @@ def paper_crop(box: Box, size: Sequence[int], shape: Sequence[int]) -> Box | Non
 
 
 def joined(boxes: list[Box]) -> list[Box]:
-    """Boxes that share more than half of either one, made one."""
-    result: list[Box] = []
-    for box in boxes:
-        partners = [other for other in result if share(box, other) > JOIN]
-        result = [other for other in result if other not in partners]
-        result.append(reduce(Box.union, partners, box))
+    """Boxes that share more than half of either one, made one; see :func:`share`."""
+    start, stop = (np.array([getattr(box, end) for box in boxes]).reshape(-1, 3) for end in ("start", "stop"))
+    kept = np.zeros(len(boxes), dtype=bool)
+    for n in range(len(boxes)):
+        common = (np.minimum(stop[:n], stop[n]) - np.maximum(start[:n], start[n])).clip(0).prod(axis=1)
+        smaller = np.minimum((stop[:n] - start[:n]).prod(axis=1), (stop[n] - start[n]).prod())
+        partners = np.flatnonzero(kept[:n] & (common > JOIN * np.maximum(1, smaller)))
+        start[n], stop[n] = start[[n, *partners]].min(axis=0), stop[[n, *partners]].max(axis=0)
+        kept[partners], kept[n] = False, True
+    result = [Box(as_shape(start[n]), as_shape(stop[n])) for n in np.flatnonzero(kept)]
     # What grew by joining may overlap others now.
     return result if len(result) == len(boxes) else joined(result)
 

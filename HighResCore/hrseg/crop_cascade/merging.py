@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,10 +90,14 @@ class Canvas:
             probability = torch.cat([1 - foreground, foreground])
         self._crops.append((box, probability, region))
 
-    def slabs(self) -> Iterator[tuple[int, Tensor]]:
-        """(start, probabilities (classes, thickness, J, I)) in order; outside every crop all is background."""
+    def slabs(self, advance: Callable[[int], None] = lambda units: None) -> Iterator[tuple[int, Tensor]]:
+        """(start, probabilities (classes, thickness, J, I)) in order; outside every crop all is background.
+
+        ``advance`` is told of each when it is done with.
+        """
         for start in range(0, self._shape[0], SLAB):
             yield start, self._slab(start, min(start + SLAB, self._shape[0]))
+            advance(1)
 
     def _slab(self, start: int, stop: int) -> Tensor:
         place = Box((start, 0, 0), (stop, *self._shape[1:]))

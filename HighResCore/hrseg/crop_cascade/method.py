@@ -87,7 +87,7 @@ class CropCascade(Method):
         if options.propose or self._settings.coarse_only:
             coarse = self._coarse(seen, run)
             if self._settings.coarse_only:
-                return self._result(image, seen.prepared, self._whole(coarse), [], options, run, run.device)
+                return self._result(image, seen.prepared, self._whole(coarse), [], options, run, run.used)
             objects += self._proposed(coarse, seen.prepared, objects, run)
         device, canvas = self._fine(seen, objects, options, run)
         return self._result(image, seen.prepared, canvas, objects, options, run, device)
@@ -234,9 +234,9 @@ class CropCascade(Method):
     ) -> Result:
         header = self.model.header
         boxes = [entry.drawn or self._as_box(entry.tight, prepared.grid, n) for n, entry in enumerate(objects, 1)]
-        with run.stage("joining"):
+        with run.stage("joining", -(-prepared.grid.shape[0] // SLAB)) as advance:
             keep = options.keep_probability
-            assembly = assemble(canvas.slabs(), prepared, header.classes, keep_probability=keep)
+            assembly = assemble(canvas.slabs(advance), prepared, header.classes, keep_probability=keep)
             labels, probability = assembly.labels(), assembly.probability()
             # It holds a slice of probabilities, which of a 2D image is all.
             del assembly

@@ -15,11 +15,14 @@ from hrseg.errors import InputError
 from hrseg.evaluation.metrics import Scores, label_metrics
 from hrseg.image import Image, LabelMap, file_stem, make_folder, read_image
 from hrseg.labels import Label
+from hrseg.lesions import voxel_size
 from hrseg.methods import Method, Options, Result, method_of, segment_on
 from hrseg.model_file import Header, load_model
 from hrseg.model_store import find_model
+from hrseg.pictures import is_picture
 from hrseg.runtime import Progress, Run
 from hrseg.segmentation_file import write_label_map
+from hrseg.truth_grid import measuring_grid
 
 #: Masks saved as JPEG are blurred: what is above this is the label.
 _JPEG_LEVEL = 127.0
@@ -34,7 +37,7 @@ class OwnShown:
         result: as it came out.
         forecast: bytes that the run was expected to need.
         run: with the seconds of each stage.
-        unit: ``ml``, or ``pixels`` of pictures, which have no size in millimetres.
+        unit: of the sizes: ``ml``, ``mm²`` of a slice, or ``pixels`` of pictures, which have no size in millimetres.
         sizes: label name -> how much there is of it.
         true_sizes: the same of the truth; empty without one.
         scores: label name -> metrics against the truth; empty without one.
@@ -81,7 +84,9 @@ def show_own(
         result, scores = method.segment(image, Options(), run), {}
     else:
         result, found = segment_on(method, image, truth.grid, Options(), run)
-        scores = {label.name: label_metrics(found, truth.array, truth.grid, label.value) for label in header.labels}
+        grid = measuring_grid(image_path, image.grid, truth.grid)
+        scores = {label.name: label_metrics(found, truth.array, grid, label.value) for label in header.labels}
+    unit = "pixels" if is_picture(image_path) else "mm²" if image.is_2d else "ml"
     name = f"{file_stem(image_path.resolve())}-{header.name}"
     write_label_map(folder / f"{name}.seg.nrrd", result.label_map, result.labels)
     write_figure(folder / f"{name}.png", own_figure(image, result.label_map, result.labels, truth))
@@ -90,9 +95,9 @@ def show_own(
         result,
         forecast,
         run,
-        "pixels" if header.dimension == 2 else "ml",
-        _sizes(result.label_map, header),
-        _sizes(truth, header) if truth else {},
+        unit,
+        _sizes(result.label_map, header, unit),
+        _sizes(truth, header, unit) if truth else {},
         scores,
         folder / f"{name}.png",
     )
@@ -115,7 +120,7 @@ def _read(image: Path, truth: Path | None, labels: list[Label]) -> tuple[Image, 
         raise InputError(f'The truth "{truth}" cannot be used: {error} The model knows {values}.') from error
 
 
-def _sizes(label_map: LabelMap, header: Header) -> dict[str, float]:
+def _sizes(label_map: LabelMap, header: Header, unit: str) -> dict[str, float]:
     counts = np.bincount(label_map.array.ravel(), minlength=header.classes)
-    each = 1 if header.dimension == 2 else label_map.grid.voxel_volume / 1000
+    each = {"pixels": 1.0, "mm²": voxel_size(label_map.grid), "ml": voxel_size(label_map.grid) / 1000}[unit]
     return {label.name: float(counts[label.value] * each) for label in header.labels}

@@ -20,7 +20,6 @@ from hrseg.evaluation.objects import instance_metrics, object_metrics
 from hrseg.evaluation.pictures import CasePicture
 from hrseg.evaluation.report import pick_cases, write_report
 from hrseg.evaluation.summary import write_metrics
-from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap, check_folder, make_folder
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, Result, method_of, segment_on
@@ -29,6 +28,7 @@ from hrseg.pictures import is_picture
 from hrseg.preprocess import check
 from hrseg.resample import resample, sample_nearest
 from hrseg.runtime import Progress, Run, no_progress
+from hrseg.truth_grid import measuring_grid
 
 
 def evaluate_model(
@@ -132,7 +132,7 @@ def _score(
     count_objects: bool,
     instances: bool,
 ) -> dict[str, Any]:
-    grid, scores = _measured_on(case, image, truth), {}
+    grid, scores = measuring_grid(case.image, image.grid, truth.grid), {}
     for label, drawn in zip(header.labels, case.annotated(header.labels), strict=True):
         if drawn:
             scores[label.name] = label_metrics(found, truth.array, grid, label.value)
@@ -148,14 +148,6 @@ def _score(
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
         "peak_memory_mib": round(result.peak_memory / MIB, 1),
     }
-
-
-def _measured_on(case: Case, image: Image, truth: LabelMap) -> Grid:
-    """The grid of the truth; of pictures one on which the image's pixels have sides of 1."""
-    if not is_picture(case.image):
-        return truth.grid
-    # What they name as their resolution is meant for printing.
-    return Grid.from_spacing(image.grid.shape).resized(truth.grid.shape)
 
 
 def _gates(method: Method, image: Image, truth: LabelMap) -> dict[str, Any]:

@@ -14,11 +14,6 @@ from torch import Tensor
 SIDE = 16
 
 
-def brick_sides(shape: Sequence[int]) -> list[int]:
-    """Cells per brick along each axis of a volume; 1 where it has a single slice."""
-    return [SIDE if n > 1 else 1 for n in shape]
-
-
 def brick_nodes(shape: Sequence[int]) -> list[int]:
     """Voxels per brick along each axis."""
     return [SIDE + 1 if n > 1 else 1 for n in shape]

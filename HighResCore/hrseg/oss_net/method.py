@@ -22,7 +22,7 @@ from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
 from hrseg.oss_net.settings import InferenceSettings, NetworkSettings, told_spacing
 from hrseg.oss_net.surface import SURFACE
-from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.preprocess import check, locate, prepare, preparing_bytes
 from hrseg.runtime import CPU, Run, with_fallback
 
 if TYPE_CHECKING:
@@ -146,25 +146,25 @@ class OssNet(Method):
 
     def _encoded(self, image: Image, run: Run) -> Field:
         with run.stage("preparing"):
-            prepared, values = self._prepared(image, run)
+            grid, values = self._prepared(image, run)
 
         def cost(device: torch.device, _: int) -> int:
-            return self._encoding_bytes(prepared.grid, device)
+            return self._encoding_bytes(grid, device)
 
         def work(device: torch.device, _: int) -> Field:
             network = placed(self.model.network, device)
-            spacing = told_spacing(self.model.header, prepared.grid.spacing)
-            count = self._windows.count(network, prepared.grid.shape) if isinstance(network, FieldNetwork) else 1
+            spacing = told_spacing(self.model.header, grid.spacing)
+            count = self._windows.count(network, grid.shape) if isinstance(network, FieldNetwork) else 1
             with run.stage("encoding", count) as advance:
                 encoding = encode(network, values.to(device), spacing, self._windows, advance)
-            return Field(self.model, prepared.grid, image.grid, encoding)
+            return Field(self.model, grid, image.grid, encoding)
 
         return with_fallback(run, [1], cost, work, held=2 * values.numel())
 
-    def _prepared(self, image: Image, run: Run) -> tuple[Prepared, torch.Tensor]:
-        """Where the working grid lies, and its values in half precision, which is all that is kept."""
+    def _prepared(self, image: Image, run: Run) -> tuple[Grid, torch.Tensor]:
+        """The working grid, and its values in half precision, which is all that is kept."""
         prepared = prepare(image, self.model.header, run.budget_on(CPU))
-        return prepared, torch.from_numpy(prepared.array).half()
+        return prepared.grid, torch.from_numpy(prepared.array).half()
 
     @cached_property
     def _windows(self) -> Windows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +57,7 @@ class LowTask(PatchTask):
         least = np.floor_divide(settings.least_size or settings.size, factors).tolist()
         multiple = network.multiple(header.dimension)
         self._sizes = SampleSizes(least, low, multiple, alike=settings.batch_size > 1)
-        self._task = cache(lambda *size: PatchTask(header, {**own, "patch": list(size)}))
+        self._own, self._tasks = own, dict[tuple[int, ...], PatchTask]()
 
     def begin(self, trained: dict[str, nn.Module], cases: list[TrainingCase]) -> tuple[nn.Module, list[TrainingCase]]:
         """See :meth:`Task.begin`."""
@@ -66,7 +65,10 @@ class LowTask(PatchTask):
 
     def sample(self, case: TrainingCase, rng: np.random.RandomState) -> dict[str, Tensor]:
         """See :meth:`PatchTask.sample`."""
-        return self._task(*self._sizes.draw(case.label.shape, rng)).sample(case, rng)
+        size = tuple(self._sizes.draw(case.label.shape, rng))
+        if size not in self._tasks:
+            self._tasks[size] = PatchTask(self.header, {**self._own, "patch": list(size)})
+        return self._tasks[size].sample(case, rng)
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Task.loss`."""

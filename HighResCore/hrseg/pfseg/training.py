@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import product
 from typing import Annotated, Any
 
@@ -105,7 +104,7 @@ class PFSegTask(Task):
         )
         if not fits:
             raise ModelError(f"The block {block} must have sides up to {halves}, multiples of {factors}.")
-        self._augment = cache(lambda *sides: Augment(self.settings.augmentation, header, sides))
+        self._augments: dict[tuple[int, ...], Augment] = {}
         weights = self.settings.helpers
         helped = any((weights.super_resolution, weights.guidance, weights.target_enhanced, weights.similarity))
         self._helped = self.network.super_resolution and helped
@@ -138,7 +137,7 @@ class PFSegTask(Task):
         image, label = random_patch(case, self._lead(size), self.settings.foreground, rng)
         if flat:
             image, label = image[:, 0], label[0]
-        image, label, annotated = self._augment(*size)(image, label, torch.tensor(case.annotated), rng)
+        image, label, annotated = self._augment(tuple(size))(image, label, torch.tensor(case.annotated), rng)
         volume = (image[:, None] if flat else image).numpy()
         grid, low = Grid.from_spacing(volume.shape[1:]), np.floor_divide(size, self._factors).tolist()
         shrink = SHRINK[self.header.preprocessing.shrink]
@@ -167,6 +166,12 @@ class PFSegTask(Task):
                 f"{s.batch_size} can be made; set batch_size to 1."
             )
         return sizes
+
+    def _augment(self, size: tuple[int, ...]) -> Augment:
+        """For samples of that size."""
+        if size not in self._augments:
+            self._augments[size] = Augment(self.settings.augmentation, self.header, size)
+        return self._augments[size]
 
     def _lead(self, sides: Sequence[int]) -> Shape:
         """Three sides of what has two in 2D."""

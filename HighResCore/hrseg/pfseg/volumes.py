@@ -90,7 +90,9 @@ def kept(prepared: Prepared, multiple: Sequence[int], factors: Sequence[int]) ->
 
 def _without_array(prepared: Prepared) -> Prepared:
     """Where it lies alone: what the array takes is free for the network as soon as nobody needs it."""
-    return replace(prepared, array=prepared.array[:, :0])
+    array = prepared.array
+    # Not a view, which would keep all of it.
+    return replace(prepared, array=np.empty((len(array), 0, *array.shape[2:]), array.dtype))
 
 
 def padded_sides(shape: Shape, multiple: Sequence[int], factors: Sequence[int]) -> list[int]:

@@ -34,7 +34,7 @@ class Lesion:
     Attributes:
         diameter: of the ball, or in 2D the disc, of its size, in voxels.
         mask: (*shape), the lesion's voxels.
-        center: (index per axis), of its bounding box.
+        center: (index per axis), of its voxel nearest to its middle.
     """
 
     diameter: float
@@ -49,7 +49,9 @@ def lesions(mask: NDArray[np.bool_]) -> Iterator[Lesion]:
     boxes = ndimage.find_objects(numbers)
     chosen = np.linspace(0, count - 1, min(count, _MOST)).round().astype(int)
     for n in np.argsort(-sizes, kind="stable")[chosen]:
-        center = tuple((s.start + s.stop) // 2 for s in boxes[n])
+        voxels = np.argwhere(numbers[boxes[n]] == n + 1)
+        nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+        center = tuple(int(s.start + place) for s, place in zip(boxes[n], nearest, strict=True))
         yield Lesion(ball_diameter(int(sizes[n]), mask.ndim), numbers == n + 1, center)
 
 

@@ -14,6 +14,8 @@ from hrseg.blocks import convolution, convolve, interpolated
 _UP: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _AVG_POOL: dict[int, Any] = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _EPSILON = 1e-5
+#: Channels that processors take at a time.
+_BLOCK = 16
 _MOMENTUM = 0.1
 
 
@@ -47,9 +49,18 @@ class Unit(nn.Module):
         if not self.training and not torch.is_grad_enabled():
             weight, bias = self.folded()
             return self.convolve(x, weight, bias).relu_()
-        y = self.conv(x)
+        y = self._convolved(x)
         y = F.batch_norm(y, self.mean, self.variance, self.weight, self.bias, self.training, _MOMENTUM, _EPSILON)
         return F.relu(y, inplace=True)
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """For training."""
+        missing = -x.shape[1] % _BLOCK
+        if x.device.type != "cpu" or x.shape[1] < _BLOCK or not missing or max(self.conv.dilation) == 1:
+            return self.conv(x)
+        # In half precision oneDNN's weights' gradients are wrong, or no numbers, without these channels of zeros.
+        pads = [0, 0] * (x.ndim - 2) + [0, missing]
+        return self.convolve(F.pad(x, pads), F.pad(self.conv.weight, pads), self.conv.bias)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that equals convolution and norm with the running statistics."""

@@ -18,11 +18,11 @@ from hrseg.label_assembly import LabelAssembly
 from hrseg.memory import activation_peak, available, check_room, cpu_network_bytes
 from hrseg.methods import Method, Options, Result, result_of, settings
 from hrseg.model_file import Header, Model
-from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes, sides_text
 from hrseg.runtime import CPU, Run, autocast, with_fallback
 from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
-from hrseg.sasr.view import View, resized, restored, view_of
+from hrseg.sasr.view import View, filled, resized, restored, view_of
 from hrseg.windows import blended_slabs, window_count
 
 if TYPE_CHECKING:
@@ -79,8 +79,14 @@ class Sasr(Method):
             return device, *self._assembled(image, view, options, device, window, run)
 
         windows = self._windows(view.volume.shape[1:])
-        held = prepared.array.nbytes + (view.place is prepared) * view.volume.nbytes
+        copied = not np.may_share_memory(prepared.array, view.volume.numpy())
+        held = prepared.array.nbytes + copied * view.volume.nbytes
         device, assembly, sharp = with_fallback(run, windows, cost, work, held)
+        if sharp and any(n < m for n, m in zip(sharp.grid.shape, image.grid.shape, strict=True)):
+            run.notice(
+                f"The super-resolved image has {sides_text(sharp.grid)} voxels, fewer than the image, which has "
+                f'{sides_text(image.grid)}: the model "{header.name}" sees all pictures at one size.'
+            )
         found = {"super_resolved": sharp} if sharp else {}
         return result_of(assembly.labels(), view.output, header, run, device, assembly.probability(), **found)
 
@@ -105,7 +111,8 @@ class Sasr(Method):
         if device.type != "cpu":
             return need
         check_room(need, room)
-        held = 4 * len(header.channels) * (math.prod(sides) + self._shrinks(options) * math.prod(seen))
+        copied = self._shrinks(options) or any(n % m for n, m in zip(seen, self._multiple, strict=True))
+        held = 4 * len(header.channels) * (math.prod(sides) + copied * math.prod(seen))
         return max(preparing_bytes(image, subject, grid), held + need)
 
     @property
@@ -139,7 +146,8 @@ class Sasr(Method):
 
     def _view(self, image: Image, prepared: Prepared, options: Options) -> View:
         fine = options.resolution == "fine"
-        return view_of(image, prepared, self._factors, shrinks=self._shrinks(options), fine=fine)
+        view = view_of(image, prepared, self._factors, shrinks=self._shrinks(options), fine=fine)
+        return filled(view, self._multiple)
 
     def _windows(self, shape: Sequence[int]) -> list[list[int]]:
         """Sides of windows to try: one that holds all, the model's own, and halves of it."""

@@ -110,12 +110,22 @@ def _shrunk_view(image: Image, prepared: Prepared, factors: Sequence[int]) -> Vi
     return View(volume, prepared, image.grid)
 
 
+def filled(view: View, multiple: Sequence[int]) -> View:
+    """The same where sides are multiples already; else the edge is repeated, and the network says more than is used."""
+    return replace(view, volume=_filled(view.volume, multiple))
+
+
 def _shrunk_volume(volume: Tensor, factors: Sequence[int]) -> Tensor:
     """(C, *shape) shrunk as means over blocks; the edge is repeated where a side is not a multiple."""
-    pads = [(0, -n % f) for n, f in zip(volume.shape[1:], factors, strict=True)]
-    if any(after for _, after in pads):
-        volume = F.pad(volume[None], [p for pair in reversed(pads) for p in pair], mode="replicate")[0]
-    return shrunk(volume[None], factors)[0]
+    return shrunk(_filled(volume, factors)[None], factors)[0]
+
+
+def _filled(volume: Tensor, multiple: Sequence[int]) -> Tensor:
+    """(C, *shape) with its last voxels repeated up to sides that are multiples."""
+    pads = [(0, -n % m) for n, m in zip(volume.shape[1:], multiple, strict=True)]
+    if not any(after for _, after in pads):
+        return volume
+    return F.pad(volume[None], [p for pair in reversed(pads) for p in pair], mode="replicate")[0]
 
 
 def restored(array: NDArray[np.float32], view: View, image: Image) -> Image:

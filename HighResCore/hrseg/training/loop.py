@@ -106,6 +106,9 @@ def train(
     folder.check(resume=options.resume)
     header = recipe.header(Provenance())
     tasks = method_class(recipe.method).training_tasks(header, recipe.training)
+    if start and start.header.method == recipe.method:
+        # It has learned already what stages of another method's network are for.
+        tasks = [task for task in tasks if task.header.method == recipe.method]
     training, validation = load_cases(data, header, progress, tasks[-1].finer)
     begun = start.header.name if start else None
     folder.begin(recipe, data, options.seed, begun, resume=options.resume)

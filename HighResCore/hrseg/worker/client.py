@@ -61,9 +61,11 @@ class WorkerClient:
         environment: Mapping[str, str] | None = None,
         *,
         silence: float = 30.0,
+        folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self._python = os.fspath(python or sys.executable)
         self._paths, self._environment, self._silence = [*map(Path, paths)], environment, silence
+        self._parent = folder
         self._folder: Path | None = None
         self._image: ImageFile | None = None
         self._written = self._submitted = 0
@@ -265,7 +267,7 @@ class WorkerClient:
             return self._folder
         # There was none yet, or the system has cleaned it away: days can lie between two jobs.
         self.close()
-        self._folder = make_folder()
+        self._folder = make_folder(self._parent)
         atexit.register(self.close)
         return self._folder
 

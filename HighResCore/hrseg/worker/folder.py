@@ -16,18 +16,21 @@ PREFIX = "hrseg-"
 _OWNER = "owner"
 
 
-def make_folder() -> Path:
+def make_folder(parent: str | os.PathLike[str] | None = None) -> Path:
     """A new folder that only this user can read; folders whose owner has died are removed first.
+
+    Args:
+        parent: where; the system's folder for temporary files if left out.
 
     Raises:
         OutputError: it cannot be made.
     """
-    parent = Path(tempfile.gettempdir())
+    parent = Path(parent or tempfile.gettempdir())
     for folder in parent.glob(f"{PREFIX}*"):
         if _is_stale(folder):
             remove_folder(folder)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
         raise no_room(parent, error) from error
     try:

@@ -118,7 +118,7 @@ class Jobs:
         loaded, image, run = self._ready(request, progress, cancel)
         boxes = loaded.method.propose(image, Options(remember=True), run)
         loaded.pace({}).learn(run.seconds, image.grid.size)
-        return _about(boxes, run, str(run.device), loaded)
+        return _about(boxes, run, str(run.used), loaded)
 
     def _ask_field(self, request: FieldRequest, progress: Progress, cancel: threading.Event) -> dict[str, Any]:
         loaded, image, run = self._ready(request, progress, cancel)
@@ -249,10 +249,14 @@ def _options(request: SegmentRequest, method: Method) -> Options:
 
 
 def _lesions(result: Result, run: Run) -> list[dict[str, Any]]:
-    with run.stage("lesions", len(result.labels)) as advance:
-        found, count = lesions_of(
-            result.label_map.array, result.label_map.grid, result.labels, result.probability, advance=advance
-        )
+    try:
+        with run.stage("lesions", len(result.labels)) as advance:
+            found, count = lesions_of(
+                result.label_map.array, result.label_map.grid, result.labels, result.probability, advance=advance
+            )
+    except OutOfMemory:
+        run.notice("Memory ran out while the lesions were measured: the segmentation is complete, their list is empty.")
+        return []
     if count > len(found):
         run.notice(f"{count} lesions were found, of which the {len(found)} largest are listed.")
     return [asdict(lesion) for lesion in found]

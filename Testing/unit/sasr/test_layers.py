@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from hrseg.blocks import channels_last, placed
 from hrseg.sasr.layers import Residual, ScaleAware, Unit, enlarged, shrunk
 
 
@@ -39,6 +40,23 @@ def test_unit_by_hand() -> None:
         unit.bias.fill_(0.5)
         assert unit(torch.full((1, 1, 1, 1), 5.0)).item() == pytest.approx(4.5, abs=1e-4)
         assert unit(torch.full((1, 1, 1, 1), -5.0)).item() == 0
+
+
+@pytest.mark.parametrize(("dimension", "channels"), [(2, 24), (2, 104), (3, 24)])
+def test_gradients_in_half_precision(dimension: int, channels: int) -> None:
+    torch.manual_seed(0)
+    unit = Unit(dimension, channels, 8, 3, [2] * dimension)
+    placed(unit, torch.device("cpu"))
+    x = channels_last(torch.randn(8, channels, *[32 if dimension == 2 else 12] * dimension))
+    gradients = []
+    for enabled in (False, True):
+        unit.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = unit(x)
+        y.square().mean().backward()
+        assert unit.conv.weight.grad is not None
+        gradients.append(unit.conv.weight.grad.clone())
+    assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm()
 
 
 def test_norm_learns_statistics_in_training_alone() -> None:
