@@ -245,6 +245,7 @@ def showSetup(onChanged: Callable[[Report], None] | None = None) -> Any:
     qt.QVBoxLayout(dialog).addWidget(panel.widget)
     buttons = qt.QDialogButtonBox()
     buttons.setStandardButtons(qt.QDialogButtonBox.Close)
+    buttons.button(qt.QDialogButtonBox.Close).autoDefault = False
     dialog.layout().addWidget(buttons)
 
     def closed(result: int) -> None:

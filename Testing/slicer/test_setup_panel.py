@@ -11,6 +11,8 @@ from typing import Any
 import panel_env
 import pytest
 import qt_env
+from PySide6 import QtCore, QtWidgets
+from PySide6.QtTest import QTest
 from slicer_env import slicer
 
 from HighResSegmentationLib import Environment as environments
@@ -291,3 +293,27 @@ def test_dialog(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     module._tell(GOOD)
     assert first == [BAD]
     module._Setup.dialog.reject()
+
+
+def test_enter_in_the_path_presses_no_button(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    from HighResSegmentationLib import SetupPanel as module
+
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
+    monkeypatch.setattr(
+        module, "SetupPanel", lambda onChanged, kind=module.SetupPanel: kind(onChanged, fakes.startCheck, fakes.install)
+    )
+    dialog = module.showSetup()
+    path = dialog.findChild(QtWidgets.QLineEdit, "pathLineEdit")
+    dialog.findChild(QtWidgets.QRadioButton, "otherRadioButton").click()
+    path.text = "/nowhere/python"
+    checks = len(fakes.checks)
+    QTest.keyClick(path, QtCore.Qt.Key.Key_Return)
+    assert "nowhere" in dialog.findChild(QtWidgets.QLabel, "statusLabel").text
+    assert len(fakes.checks) == checks
+    module._Setup.installing = True
+    dialog.reject()
+    assert not dialog.isHidden()
+    assert module._Setup.dialog is dialog
+    module._Setup.installing = False
+    dialog.reject()
+    assert module._Setup.dialog is None

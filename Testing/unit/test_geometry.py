@@ -133,6 +133,13 @@ def test_with_spacing_rounds_to_whole_voxels() -> None:
     assert g.with_spacing(g.spacing).matches(g)
 
 
+def test_a_single_slice_stays_one() -> None:
+    flat = Grid.from_spacing((1, 4, 6), (5.0, 1.0, 1.0))
+    finer = flat.with_spacing(0.5)
+    assert finer.shape == (1, 8, 12)
+    assert finer.spacing == pytest.approx((5.0, 0.5, 0.5))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_finer_splits_every_voxel(kind: str) -> None:
     g = grid(kind)

@@ -6,7 +6,7 @@ import pytest
 from hrseg.errors import Cancelled
 from hrseg.geometry import Grid
 from hrseg.labels import Label
-from hrseg.lesions import Lesion, ball_diameter, lesions_of, size_name, terciles
+from hrseg.lesions import Lesion, ball_diameter, lesion_labels, lesions_of, size_name, terciles
 
 LESION, CYST = Label(1, "lesion", (255, 0, 0)), Label(2, "cyst", (0, 255, 0))
 
@@ -137,3 +137,17 @@ def test_thirds_by_size() -> None:
     assert limits == (2, 3)
     assert [size_name(d, limits) for d in (1, 2, 2.5, 3, 3.5)] == ["small", "small", "medium", "medium", "large"]
     assert size_name(5, terciles([])) == "small"
+
+
+def test_organs_beside_lesions_are_left_out() -> None:
+    labels = [Label(1, "liver", (0, 0, 0)), Label(2, "liver lesion", (0, 0, 0))]
+    array = np.array([1, 1, 1, 2, 0, 2], np.uint8).reshape(1, 1, 6)
+    probability = np.stack([np.full(array.shape, 0.25), np.full(array.shape, 0.75)]).astype(np.float32)
+    found, count = lesions_of(array, Grid.from_spacing(array.shape), labels, probability)
+    assert [(lesion.name, lesion.value, lesion.probability) for lesion in found] == [
+        ("liver lesion 1", 2, 0.75),
+        ("liver lesion 2", 2, 0.75),
+    ]
+    assert count == 2
+    assert lesion_labels(labels) == labels[1:]
+    assert lesion_labels(labels[:1]) == labels[:1]

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid
-from hrseg.resample import axis_map, crop_or_pad, resample, resample_labels, resample_means, sample_nearest
+from hrseg.resample import (
+    axis_map,
+    crop_or_mirror,
+    crop_or_pad,
+    resample,
+    resample_labels,
+    resample_means,
+    sample_nearest,
+)
 from image_helpers import line, turned
 
 RNG = np.random.default_rng(0)
@@ -223,3 +231,25 @@ def test_crop_or_pad_keeps_channels_and_type() -> None:
     assert result.shape == (3, 4, 4, 4)
     assert result.dtype == np.int16
     assert np.count_nonzero(result == 1) == 24
+
+
+# ---- crop_or_mirror ----
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [(0, 3, [0, 1, 2]), (1, 3, [1, 2]), (-2, 5, [1, 0, 0, 1, 2, 2, 1]), (-7, -5, [0, 0]), (7, 10, [1, 2, 2])],
+)
+def test_crop_or_mirror_by_hand(start: int, stop: int, expected: list[int]) -> None:
+    array = np.arange(3).reshape(1, 1, 1, 3)
+    assert crop_or_mirror(array, Box((0, 0, start), (1, 1, stop))).ravel().tolist() == expected
+    turned = np.arange(3).reshape(3, 1, 1)
+    assert crop_or_mirror(turned, Box((start, 0, 0), (stop, 1, 1))).ravel().tolist() == expected
+
+
+def test_what_is_mirrored_on_finer_voxels_lies_where_it_does_on_coarse_ones() -> None:
+    coarse = np.arange(4).reshape(1, 1, 4)
+    fine = coarse.repeat(2, 2)
+    for start in (-6, -3, 1):
+        found = crop_or_mirror(coarse, Box((0, 0, start), (1, 1, start + 6))).repeat(2, 2)
+        assert np.array_equal(found, crop_or_mirror(fine, Box((0, 0, 2 * start), (1, 1, 2 * start + 12))))

@@ -69,7 +69,7 @@ class CascadeNetwork(nn.Module):
 
 
 class UNet(nn.Module):
-    """The published U-Net (fact sheet, b): two convolutions with batch norm per level, transposed convolutions up.
+    """The U-Net of Benčević et al. 2023: two convolutions with batch norm per level, transposed convolutions up.
 
     7,763,041 parameters for three channels and one output at width 32 and depth 4 in 2D. It gives logits; binary
     models have two outputs here (softmax) where the published one has a sigmoid.

@@ -14,7 +14,7 @@ Side = Annotated[int, Field(ge=16, le=1024)]
 
 
 class InferenceSettings(Strict):
-    """Settings of the cascade (fact sheet, C1 to C6).
+    """Settings of the cascade (Benčević et al. 2023).
 
     Attributes:
         size: sides of both networks' input, (k, j, i) or (j, i).

@@ -1,4 +1,4 @@
-"""How the released code of OSS-Net reads a label map (fact sheet, C4), to compare with.
+"""How the released code of OSS-Net reads a label map, to compare with.
 
 Strides 4, 2, 1: candidates are the voxels near what was found so far and not yet part of it, so that all of the
 interior is evaluated, nothing found is ever revoked, and what no voxel of stride 4 hits is missed.

@@ -11,7 +11,7 @@ from hrseg.training.settings import TrainingSettings
 
 
 class PointSettings(Strict):
-    """Which points a sample is learnt from (fact sheet, C2, C5).
+    """Which points a sample is learnt from (Reich et al. 2021, and the released code).
 
     Attributes:
         count: per sample (paper: 16384).

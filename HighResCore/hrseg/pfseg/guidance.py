@@ -158,7 +158,7 @@ def _best(starts: Sequence[NDArray[np.intp]], variance: NDArray[np.float64], cen
 
 
 def _spiral(volume: NDArray[np.float32], inside: Sequence[int]) -> NDArray[np.intp]:
-    """The published search (fact sheet, C2) on shells around the centre; probes outside are passed over."""
+    """The search of Wang et al. 2021 on shells around the centre; probes outside are passed over."""
     shape = np.asarray(volume.shape[1:])
     sides = np.asarray(inside)
     best = (shape - sides) // 2

@@ -1,4 +1,4 @@
-"""The helpers' loss terms, in the corrected form (fact sheet, d). All are 0 for perfect outputs.
+"""The helpers' loss terms, in the corrected form (Wang et al. 2021). All are 0 for perfect outputs.
 
 Arrays are (N, channels, *HR). S is the probability of any label, Y whether there is one, R the super-resolved image, X
 the true one.

@@ -15,7 +15,7 @@ Factor = Literal[1, 2, 4]
 
 
 class NetworkSettings(Strict):
-    """The network (fact sheet, b). The defaults are the published ones.
+    """The network (Wang et al. 2021). The defaults are the published ones.
 
     Attributes:
         widths: channels per level of the encoder, finest first.

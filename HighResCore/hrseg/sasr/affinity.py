@@ -1,4 +1,4 @@
-"""Affinity: how alike the features of any two places in an image are (fact sheet, b and d, in the corrected form)."""
+"""Affinity: how alike the features of any two places in an image are (Luo et al. 2024; mended)."""
 
 from __future__ import annotations
 

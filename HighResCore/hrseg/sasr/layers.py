@@ -1,4 +1,4 @@
-"""Blocks of SASR-Net (fact sheet, b), in two and three dimensions."""
+"""Blocks of SASR-Net (Luo et al. 2024, after the released code), in two and three dimensions."""
 
 from __future__ import annotations
 

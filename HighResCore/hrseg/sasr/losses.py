@@ -1,4 +1,4 @@
-"""The loss of SASR-Net, term by term (fact sheet, d)."""
+"""The loss of SASR-Net, term by term (Luo et al. 2024)."""
 
 from __future__ import annotations
 

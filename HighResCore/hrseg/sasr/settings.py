@@ -19,7 +19,7 @@ Side = Annotated[int, Field(ge=8, le=2048)]
 
 
 class NetworkSettings(Strict):
-    """The network (fact sheet, b). With the defaults but ``head: interpolate`` it is the released one.
+    """The network (Luo et al. 2024). With the defaults but ``head: interpolate`` it is the released one.
 
     Attributes:
         widths: channels per level, finest first.

@@ -9,6 +9,15 @@ from hrseg.model_file import Model
 from hrseg.training.task import Task
 
 
+def left_to_learn(tasks: list[Task], start: Model) -> list[Task]:
+    """Of a method's stages those that go on from ``start``.
+
+    A model of the method itself knows what the stages with another method's network are there to teach.
+    """
+    method = tasks[-1].header.method
+    return tasks if start.header.method != method else [task for task in tasks if task.header.method == method]
+
+
 def take_over(task: Task, network: nn.Module, start: Model) -> str:
     """Gives ``network``, which ``task`` trains, those weights of ``start`` that have the same names and shapes.
 

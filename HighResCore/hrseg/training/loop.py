@@ -25,7 +25,7 @@ from hrseg.model_file import DataSource, Header, Model, Provenance, check_model_
 from hrseg.runtime import Progress, no_progress
 from hrseg.training.averaging import running_average
 from hrseg.training.cases import ValidationCase, load_cases
-from hrseg.training.fine_tuning import check_taken, take_over
+from hrseg.training.fine_tuning import check_taken, left_to_learn, take_over
 from hrseg.training.history import History
 from hrseg.training.module import SegmentationModule
 from hrseg.training.recipe import Recipe
@@ -106,9 +106,7 @@ def train(
     folder.check(resume=options.resume)
     header = recipe.header(Provenance())
     tasks = method_class(recipe.method).training_tasks(header, recipe.training)
-    if start and start.header.method == recipe.method:
-        # It has learned already what stages of another method's network are for.
-        tasks = [task for task in tasks if task.header.method == recipe.method]
+    tasks = left_to_learn(tasks, start) if start else tasks
     training, validation = load_cases(data, header, progress, tasks[-1].finer)
     begun = start.header.name if start else None
     folder.begin(recipe, data, options.seed, begun, resume=options.resume)

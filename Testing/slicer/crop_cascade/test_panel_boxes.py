@@ -52,6 +52,16 @@ def test_boxes_of_other_modules_are_listed_but_not_used(loaded: CropCascadePanel
     assert loaded.usedBoxes == []
 
 
+def test_what_is_no_box_of_the_user_s_is_not_listed(loaded: CropCascadePanel) -> None:
+    for hidden, attribute in ((True, None), (False, "{}")):
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsROINode")
+        node.UnRegister(None)
+        node.SetHideFromEditors(hidden)
+        node.SetAttribute("HighResSegmentation.Searched", attribute)
+        slicer.mrmlScene.AddNode(node)
+    assert loaded.ui.boxTable.rowCount == 0
+
+
 def test_rename_hide_jump_delete(loaded: CropCascadePanel) -> None:
     node = roi("a")
     loaded.parameters.boxes = [node]

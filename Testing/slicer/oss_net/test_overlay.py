@@ -41,6 +41,15 @@ def test_the_view_is_as_it_was_afterwards(followed: Followed) -> None:
         slicer.mrmlScene.RemoveNode(extra)
 
 
+def test_hidden_also_where_there_is_no_other_view(followed: Followed) -> None:
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "coarse")
+    segmentation.CreateDefaultDisplayNodes()
+    followed.start(volume(), covered=[segmentation])
+    assert not segmentation.GetDisplayNode().IsDisplayableInView(followed.view.GetID())
+    followed.follower.stop()
+    assert segmentation.GetDisplayNode().IsDisplayableInView(followed.view.GetID())
+
+
 def test_what_the_user_chose_meanwhile_stays(followed: Followed) -> None:
     followed.start(volume())
     followed.end()

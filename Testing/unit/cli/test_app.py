@@ -72,4 +72,5 @@ def test_a_library_that_is_missing(hrseg, monkeypatch):
     failing(monkeypatch, ModuleNotFoundError("No module named 'lightning'", name="lightning"))
     done = hrseg("models", "list")
     assert done.code == 1
-    assert done.error == 'The library "lightning" is missing; pip install "highres-segmentation[train]".'
+    advice = 'in the checkout: pip install -c constraints.txt -e ".[train]".'
+    assert done.error == f'The library "lightning" is missing; {advice}'

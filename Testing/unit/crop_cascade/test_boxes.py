@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from hrseg.crop_cascade.boxes import (
+    JOIN,
     components,
     crop_around,
     divided,
     jittered,
+    joined,
     object_boxes,
     paper_crop,
     paper_jittered,
@@ -169,3 +173,14 @@ def test_the_published_jitter_moves_start_and_sides_by_up_to_16_pixels(seed: int
     assert moved == paper_jittered(box, np.random.RandomState(seed))
     # A side of 3 pixels may not vanish.
     assert min(paper_jittered(Box((0, 0, 0), (1, 3, 3)), np.random.RandomState(seed)).shape) >= 1
+
+
+def test_joined_until_none_share_more_than_half() -> None:
+    rng = np.random.default_rng(0)
+    start, sides = rng.integers(0, 90, (60, 3)), rng.integers(9, 40, (60, 3))
+    boxes = [Box(tuple(a), tuple(a + n)) for a, n in zip(start.tolist(), sides, strict=True)]
+    found = joined([Box(box.start, tuple(map(int, box.stop))) for box in boxes])
+    assert 1 < len(found) < len(boxes)
+    assert all(share(a, b) <= JOIN for a, b in combinations(found, 2))
+    assert all(any(share(box, other) == 1 for other in found) for box in boxes)
+    assert joined([]) == []

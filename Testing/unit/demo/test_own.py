@@ -10,6 +10,7 @@ from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap, write_image
 from hrseg.labels import Label
 from hrseg.runtime import no_progress
+from hrseg.truth_grid import measuring_grid
 from training_helpers import LABEL, scene, write_model
 
 CPU = torch.device("cpu")
@@ -84,6 +85,35 @@ def test_a_picture_in_two_dimensions(tmp_path):
     mask = sitk.GetArrayFromImage(sitk.ReadImage(truth))
     # JPEG blurs masks: what is above the middle counts.
     assert (shown.unit, shown.true_sizes) == ("pixels", {"ball": (mask > 127).sum()})
+
+
+def test_pictures_are_measured_in_their_own_pixels_and_slices_in_mm(tmp_path):
+    model = write_model(
+        tmp_path / "flat.safetensors",
+        dimension=2,
+        labels=LABEL[:1],
+        inference={"window": [16, 16]},
+        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
+    )
+    rng = np.random.default_rng(0)
+    images = [sitk.GetImageFromArray(values.astype(np.uint8)) for values in rng.integers(0, 255, (2, 24, 32))]
+    truth = np.zeros((24, 32), np.uint8)
+    truth[4:20, 6:16] = 1
+    images[1] = sitk.GetImageFromArray(truth)
+    found = {}
+    for ending in ("tif", "nii.gz"):
+        for image, name in zip(images, ("image", "truth"), strict=True):
+            image.SetSpacing((0.5, 0.5))
+            sitk.WriteImage(image, tmp_path / f"{name}.{ending}")
+        found[ending] = show_own(
+            tmp_path / f"image.{ending}", str(model), tmp_path / f"truth.{ending}", tmp_path / "out", CPU, no_progress
+        )
+    picture, plane = found["tif"], found["nii.gz"]
+    assert (picture.unit, plane.unit) == ("pixels", "mm²")
+    assert plane.true_sizes["ball"] == pytest.approx(picture.true_sizes["ball"] / 4)
+    grid = plane.result.label_map.grid
+    assert measuring_grid(tmp_path / "image.tif", grid, grid.finer((1, 2, 2))).spacing == (1, 0.5, 0.5)
+    assert measuring_grid(tmp_path / "image.nii.gz", grid, grid.finer((1, 2, 2))).spacing == (1, 0.25, 0.25)
 
 
 def test_a_flat_image_is_shown_alone_and_outlined():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hrseg.geometry import Box, Grid, Reorientation
 from hrseg.model_file import Intensity, Preprocessing
 from hrseg.pfseg.volumes import (
+    Volumes,
     around,
     centre_share,
     cut_guidance,
@@ -117,3 +120,19 @@ def test_place_of_the_crop() -> None:
     guidance = cut_guidance(volume, Box((0, 1, 3), (1, 3, 5)), Box.whole((1, 4, 4)), (1, 4, 4), 2)
     assert guidance.crop.tolist() == [[[[7, 0], [11, 0]]]]
     assert guidance.place.tolist() == [[0.5, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda found: shrunk(found, (2, 2, 4), (2, 2, 2), "antialiased")[0],
+        lambda found: kept(found, (2, 2, 4), (2, 2, 2))[0],
+    ],
+)
+def test_the_full_resolution_is_free_for_the_network(make: Callable[[Prepared], Volumes]) -> None:
+    source = prepared((4, 4, 6))
+    array = weakref.ref(source.array)
+    found = make(source)
+    del source
+    assert array() is None
+    assert found.prepared.array.shape == (1, 0, 4, 6)

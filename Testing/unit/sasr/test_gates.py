@@ -52,3 +52,11 @@ def test_mean_over_a_lesion(factor: int, window: tuple[int, int]) -> None:
     found = mean_gates(Copies(factor), volume, Lesion(1, mask, (5, 9)), window)  # type: ignore[arg-type]
     # The finer level first; of the coarser one the place that the lesion's two pixels share with others.
     assert found == [58.5, 29.25, 48]
+
+
+def test_a_ring_larger_than_the_window() -> None:
+    """Its middle is no part of it."""
+    distance = np.hypot(*np.indices((120, 120)) - 60)
+    (ring,) = lesions((distance > 45) & (distance < 50))
+    assert ring.mask[ring.center]
+    assert np.isfinite(mean_gates(Copies(), torch.ones(1, 120, 120), ring, (32, 32))).all()  # type: ignore[arg-type]

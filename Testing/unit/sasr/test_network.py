@@ -1,4 +1,4 @@
-"""The network: the fact sheet's numbers, shapes, what runs for masks."""
+"""The network: the released network's numbers, shapes, what runs for masks."""
 
 from __future__ import annotations
 

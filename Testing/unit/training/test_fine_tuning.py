@@ -10,7 +10,7 @@ from hrseg.errors import InputError
 from hrseg.labels import Label
 from hrseg.methods import method_class
 from hrseg.model_file import Header, Model
-from hrseg.training.fine_tuning import check_taken, take_over
+from hrseg.training.fine_tuning import check_taken, left_to_learn, take_over
 from hrseg.training.task import Task
 from model_helpers import cascade_header, tiny_header
 
@@ -75,6 +75,16 @@ def test_the_first_stage_of_pfseg_begins_with_a_baseline() -> None:
     assert take_over(low, network, start)
     assert equal(network, start.network) == list(network.state_dict())
     assert take_over(fine, begun(fine, {"low": network}), start) == ""
+
+
+def test_pfseg_goes_on_from_pfseg_with_its_second_stage() -> None:
+    stages = tasks(tiny_header(**PFSEG, preprocessing=PREPROCESSING), low_steps=1, size=[16] * 3)
+    assert left_to_learn(stages, model(tiny_header())) == stages
+    start = model(tiny_header(**PFSEG))
+    (fine,) = left_to_learn(stages, start)
+    network = begun(fine)
+    assert take_over(fine, network, start)
+    assert equal(network, start.network) == list(network.state_dict())
 
 
 def test_a_model_that_does_not_fit() -> None:

@@ -1,10 +1,15 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
+from device_cases import NETWORKS, header
+from hrseg.methods import method_class
 from hrseg.training.module import Batches, Samples, dice
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
+from model_helpers import tiny_header
 
 
 class Recorder(Task):
@@ -58,3 +63,16 @@ def test_devices_share_the_samples_of_a_step():
 )
 def test_dice(found, truth, expected):
     assert dice(np.array(found, dtype=bool), np.array(truth, dtype=bool)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", NETWORKS)
+def test_tasks_go_to_other_processes(method):
+    """As workers get them where processes are spawned."""
+    made = header(method, preprocessing=tiny_header().preprocessing.model_copy(update={"spacing": (1.0, 1.0, 1.0)}))
+    settings = {"steps": 1}
+    if method == "oss_net":
+        settings |= {"patch": [16] * 3}
+    if method == "pfseg":
+        settings |= {"size": [32] * 3, "low_steps": 1, "least_size": [16] * 3, "batch_size": 1}
+    for task in method_class(method).training_tasks(made, settings):
+        assert type(pickle.loads(pickle.dumps(task))) is type(task)

@@ -90,3 +90,11 @@ def test_no_temporary_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(OutputError) as error:
         make_folder()
     assert str(error.value).startswith(f'Cannot write to the temporary folder "{gone}": No such file or directory; ')
+
+
+def test_another_place(temporary: Path, tmp_path_factory: pytest.TempPathFactory, dead: int) -> None:
+    parent = tmp_path_factory.mktemp("large disk")
+    folder_of(parent, "hrseg-dead", f"{dead} {platform.node()}")
+    folder = make_folder(parent)
+    assert list(parent.iterdir()) == [folder]
+    assert list(temporary.iterdir()) == []
