@@ -2,9 +2,9 @@
 
     python benchmarks/sasr_gates.py --model runs/skin-lesion-sasr.safetensors --data runs/skin.json --picture gates.png
 
-Gates are those of the finest level. Were they to follow size, wide paths would be more open in large lesions than in
-small ones: the last lines give that difference with its interval over lesions (bootstrap). The report of `hrseg
-evaluate` shows the same.
+Paths are named by their width in voxels of what the network sees, the finest level's first; each level doubles them.
+Were gates to follow size, wide paths would be more open in large lesions than in small ones, and narrow ones less: the
+last lines give that difference with its interval over lesions (bootstrap). The report of `hrseg evaluate` has it, too.
 """
 
 from __future__ import annotations

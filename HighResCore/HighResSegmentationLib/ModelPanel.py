@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from HighResSegmentationLib.Models import ModelEntry
 
 
+#: Pixels beside a title in the list: of its frame and its scroll bar.
+_MARGIN = 24
+
+
 class ModelPanel:
     """A list of models by title, and the details of the chosen one.
 
@@ -52,6 +56,9 @@ class ModelPanel:
         self.comboBox.clear()
         for entry in self.entries:
             self.comboBox.addItem(entry.title)
+        # Titles that begin alike are told apart in the list, however narrow the panel is.
+        titles = self.comboBox.view()
+        titles.setMinimumWidth(titles.sizeHintForColumn(0) + _MARGIN)
         self.comboBox.enabled = bool(self.entries)
         self.choose(name)
 

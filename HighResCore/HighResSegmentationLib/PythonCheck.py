@@ -89,7 +89,7 @@ def refusal(python: str) -> Report | None:
     if not python or not Path(python).exists():
         text = _('There is no file "{python}"; choose a Python, such as bin/python or python.exe of an environment.')
         if not python:
-            text = _("This Slicer has no Python that can be run by itself; choose another one on this computer.")
+            text = _('There is no Python to run (""); choose one on this computer, such as that of an environment.')
     elif not Path(python).is_file() or "python" not in Path(python).name.lower():
         # What is chosen by mistake, such as Slicer itself, is not started.
         text = _('"{python}" is not a Python; choose a file such as bin/python or python.exe of an environment.')

@@ -7,7 +7,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -260,3 +262,14 @@ def test_requirements(tmp_path: Path) -> None:
 )
 def test_versions_are_compared_by_number(version: str, minimum: str, enough: bool) -> None:
     assert isAtLeast(version, minimum) is enough
+
+
+def test_a_slicer_without_a_python_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built with the system's Python: nothing is called PythonSlicer, and Slicer knows no executable."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "executable", "")
+    found = slicerEnvironment()
+    assert Path(found.python).is_file()
+    assert Path(found.python).name == f"python{sys.version_info.major}.{sys.version_info.minor}"
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "/nowhere")
+    assert slicerEnvironment().python == ""

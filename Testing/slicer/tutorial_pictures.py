@@ -137,13 +137,14 @@ def oss_net(model: str, root: Path) -> None:
 def looked_at(show: Studio, view: Any, root: Path) -> None:
     """What else the field can be looked at as."""
     ui, parameters = show.panel.ui, show.parameters
-    parameters.result.SetDisplayVisibility(False)
     parameters.region.SetDisplayVisibility(False)
     parameters.sliceView = view.node
     ui.followCheckBox.click()
     show.settle()
     show.step(ui.followCheckBox, beside=[view])
     ui.followCheckBox.click()
+    for segmentation in (parameters.result, parameters.part):
+        segmentation.SetDisplayVisibility(False)
     ui.ownLevelCheckBox.click()
     ui.levelSlider.value = 0.3
     show.press(ui.probabilityButton)

@@ -56,7 +56,7 @@ def differences(table: dict[str, Floats]) -> Floats:
 def gate_figure(table: dict[str, Floats], paths: Sequence[str], *, dark: bool = False) -> Figure:
     """Bars: the mean gate of each path in lesions of each size, with 95 % intervals."""
     ink = INK[dark]
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    figure = Figure(figsize=(max(7, 0.8 * len(paths)), 3.4), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(paths))
     for n, (size, gates) in enumerate(table.items()):
