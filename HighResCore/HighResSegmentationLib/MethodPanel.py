@@ -49,6 +49,9 @@ class MethodPanel(VTKObservationMixin):
         self._entered = False
         #: The model that was chosen before there was an image to choose it for, until the user chooses one.
         self._preliminary = ""
+        #: A volume chosen before it had an image, and the tag of its observer, until the scene changes or the module is
+        #: left; the mixin would hold it, and its image, until Slicer ends.
+        self._empty: tuple[Any, int] | None = None
         self._openSetup = openSetup
         root.setMRMLScene(slicer.mrmlScene)
         self.models = ModelPanel(self.ui.modelHolder, listModels, self._modelChosen)
@@ -131,6 +134,7 @@ class MethodPanel(VTKObservationMixin):
         self._setParameters(None)
 
     def _setParameters(self, parameters: Any) -> None:
+        self._forgetEmpty()
         if self.parameters is not None:
             self.parameters.disconnectGui(self._guiTag)
             self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.changed)
@@ -190,8 +194,9 @@ class MethodPanel(VTKObservationMixin):
         # The selector chooses a node as soon as it is in the scene, which may be before it has voxels.
         if volume is None or volume.GetImageData() is None:
             self._preliminary = entry.name
-        if self._preliminary and volume and not self.hasObserver(volume, volume.ImageDataModifiedEvent, self.changed):
-            self.addObserver(volume, volume.ImageDataModifiedEvent, self.changed)
+            if volume is not None:
+                self._forgetEmpty()
+                self._empty = volume, volume.AddObserver(volume.ImageDataModifiedEvent, self.changed)
 
     @property
     def _lastModelKey(self) -> str:
@@ -202,6 +207,12 @@ class MethodPanel(VTKObservationMixin):
         self._preliminary = ""
         self.parameters.model = name
         self.modelChosen()
+
+    def _forgetEmpty(self) -> None:
+        if self._empty is not None:
+            volume, tag = self._empty
+            volume.RemoveObserver(tag)
+            self._empty = None
 
     def _deviceChosen(self, name: str) -> None:
         self.parameters.device = name
