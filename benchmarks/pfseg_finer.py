@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from oss_resolution import picture as outlines
 
+from hrseg.bounding_box import bounding_box
 from hrseg.evaluation.figures import png_bytes
-from hrseg.evaluation.metrics import bounding_box, label_metrics, surface_distances
+from hrseg.evaluation.metrics import label_metrics, surface_distances
 from hrseg.evaluation.pictures import CasePicture, contour_figure
 from hrseg.geometry import Grid
 from hrseg.image import Image, make_folder, read_image, read_label_map, replacing

@@ -25,11 +25,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hrseg.bounding_box import bounding_box
 from hrseg.data_list import DataList, read_case, read_data_list
 from hrseg.errors import HrsegError, InputError
 from hrseg.evaluation.compare import bootstrap_interval
 from hrseg.evaluation.figures import INK, bare, png_bytes
-from hrseg.evaluation.metrics import bounding_box
 from hrseg.evaluation.objects import OVERLAP
 from hrseg.geometry import Floats
 from hrseg.image import replacing

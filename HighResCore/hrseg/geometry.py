@@ -205,9 +205,8 @@ class Grid:
         return self._moved(target, step, step / 2 - 0.5)
 
     def with_spacing(self, spacing: ArrayLike) -> Grid:
-        """The same field of view at about this spacing in mm, one number or (k, j, i), rounded to whole voxels.
-
-        A single slice stays one, however thick it is.
+        """The same field of view at about this spacing in mm, one number or (k, j, i), in whole voxels; a single slice
+        stays one, however thick it is.
 
         Raises:
             InputError: a spacing that is not positive.

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from hrseg.bounding_box import bounding_box
 from hrseg.geometry import Box, Floats, Grid, as_shape
 from hrseg.labels import Label
 
@@ -111,10 +112,9 @@ def _of_label(
     most: int,
 ) -> tuple[list[Lesion], int]:
     """The same of one label; ``voxel`` is what one voxel adds to a lesion's size."""
-    spans = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    if not all(map(len, spans)):
+    block = bounding_box(mask)
+    if block is None:
         return [], 0
-    block = Box(as_shape([s[0] for s in spans]), as_shape([s[-1] + 1 for s in spans]))
     components = sitk.ConnectedComponent(sitk.GetImageFromArray(mask[block.slices].astype(np.uint8)), True)
     # Number 1 is the largest.
     components = sitk.RelabelComponent(components)

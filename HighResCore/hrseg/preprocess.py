@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hrseg.bounding_box import bounding_box
 from hrseg.errors import InputError
 from hrseg.geometry import Box, Grid, Reorientation, Shape
 from hrseg.image import Image
@@ -240,14 +241,12 @@ def _subject(image: Image, above: float | None, margin: float) -> Box:
     whole = Box.whole(image.grid.shape)
     if above is None:
         return whole
-    mask = (image.array > above).any(axis=0)
-    if not mask.any():
+    box = bounding_box(np.any(image.array > above, axis=0))
+    if box is None:
         raise InputError(
             f'The image "{image.name}" has no voxel above {above:g}, so no subject was found; '
             f"its values are {image.array.min():g} to {image.array.max():g}. Is it of the kind that the model is for?"
         )
-    where = [np.flatnonzero(np.any(mask, axis=others)).tolist() for others in ((1, 2), (0, 2), (0, 1))]
-    box = Box((where[0][0], where[1][0], where[2][0]), (where[0][-1] + 1, where[1][-1] + 1, where[2][-1] + 1))
     voxels = np.ceil(margin / np.asarray(image.grid.spacing) - 1e-6).astype(int)
     return box.expand(voxels.tolist()).clip(image.grid.shape)
 

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from hrseg.bounding_box import bounding_box
 from hrseg.errors import InputError
-from hrseg.geometry import Box, Floats, Grid
+from hrseg.geometry import Floats, Grid
 
 Scores = dict[str, float | None]
 Mask = NDArray[np.bool_]
@@ -77,16 +78,6 @@ def check_shapes(prediction: NDArray, truth: NDArray, grid: Grid) -> None:
 def axes_in_use(grid: Grid) -> list[int]:
     """Array axes with more than one voxel: three of a volume, two of a 2D image; the last one of a single voxel."""
     return [axis for axis, length in enumerate(grid.shape) if length > 1] or [2]
-
-
-def bounding_box(mask: Mask) -> Box | None:
-    """The smallest box with all True voxels of a (K, J, I) array, None when there are none."""
-    if not mask.any():
-        return None
-    plane: Mask = np.any(mask, axis=0)
-    found = [np.flatnonzero(line) for line in (np.any(mask, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0))]
-    k, j, i = ((int(f[0]), int(f[-1]) + 1) for f in found)
-    return Box((k[0], j[0], i[0]), (k[1], j[1], i[1]))
 
 
 def _cropped(a: Mask, b: Mask) -> tuple[Mask, Mask]:

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, withStroke
 from numpy.typing import NDArray
 
+from hrseg.bounding_box import bounding_box
 from hrseg.errors import InputError
-from hrseg.evaluation.metrics import bounding_box
 from hrseg.geometry import Box, Floats, Grid
 from hrseg.labels import Label
 

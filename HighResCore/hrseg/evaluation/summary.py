@@ -12,6 +12,7 @@ from typing import Any
 from hrseg.errors import InputError
 from hrseg.evaluation.measures import MEASURES
 from hrseg.image import replacing
+from hrseg.json_file import read_json
 from hrseg.lesions import size_name, terciles
 from hrseg.pictures import is_picture
 
@@ -114,12 +115,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         InputError: no such file, not JSON, or without cases.
     """
-    try:
-        metrics = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f'Cannot read "{path}": {error.strerror}; give the metrics.json of an evaluation.') from error
-    except ValueError as error:
-        raise InputError(f'"{path}" is not JSON ({error}); give the metrics.json of an evaluation.') from error
+    metrics = read_json(Path(path), "metrics file")
     cases = metrics.get("cases") if isinstance(metrics, dict) else None
     if not isinstance(cases, list) or not all(isinstance(c, dict) and {"name", "labels"} <= c.keys() for c in cases):
         raise InputError(

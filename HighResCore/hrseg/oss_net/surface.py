@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hrseg.geometry import Box, Floats, Grid, as_shape
+from hrseg.bounding_box import bounding_box
+from hrseg.geometry import Box, Floats, Grid
 
 #: By how much a label is ahead of all others, (P,), at fractional (k, j, i) indices (P, 3); below 0 behind.
 Lead = Callable[[Floats], NDArray[np.float32]]
@@ -47,11 +48,11 @@ def surface_of(mask: NDArray[np.bool_], lead: Lead, grid: Grid) -> Surface:
     Args:
         lead: positive inside of the mask, negative outside; asked near the boundary alone.
     """
-    inside = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    if not len(inside[0]):
+    inside = bounding_box(mask)
+    if inside is None:
         return Surface(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64))
     # Two voxels more, so that what ends at the border of the grid is closed there.
-    box = Box(as_shape([where[0] for where in inside]), as_shape([where[-1] + 1 for where in inside])).expand(2)
+    box = inside.expand(2)
     padded = np.zeros(box.shape, dtype=bool)
     inner = box.clip(grid.shape)
     padded[inner.shift([-n for n in box.start]).slices] = mask[inner.slices]

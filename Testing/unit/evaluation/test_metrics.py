@@ -5,8 +5,9 @@ import torch
 from hypothesis import assume, given, settings
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+from hrseg.bounding_box import bounding_box
 from hrseg.errors import InputError
-from hrseg.evaluation.metrics import axes_in_use, bounding_box, label_metrics
+from hrseg.evaluation.metrics import axes_in_use, label_metrics
 from hrseg.geometry import Box, Grid
 
 
