@@ -156,8 +156,8 @@ def draw(found: dict[str, Scores]) -> Figure:
         ends = [means[:, 0] - means[:, 1], means[:, 2] - means[:, 0]]
         panels[1].errorbar(places, means[:, 0], yerr=ends, marker="o", capsize=2)
     for axes, title in zip(panels, ("lesion F1", "Dice of lesions, 95 % intervals"), strict=True):
-        axes.set(title=title, xlabel="diameter", ylim=(0, 1.02), xlim=(-0.7, len(NAMES) - 0.3))
-        axes.set_xticks(np.arange(len(NAMES)), NAMES)
+        axes.set(title=title, xlabel="diameter in mm", ylim=(0, 1.02), xlim=(-0.7, len(NAMES) - 0.3))
+        axes.set_xticks(np.arange(len(NAMES)), [name.removesuffix(" mm") for name in NAMES])
         bare(figure, axes, INK[0], "y")
     figure.patch.set_alpha(1)
     figure.legend(loc="outside lower center", ncols=min(4, len(found)), frameon=False)
