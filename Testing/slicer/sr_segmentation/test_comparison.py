@@ -40,7 +40,7 @@ def test_the_next_result_hides_the_last_one(searched: SRSegmentationPanel, clien
     run(searched, client, result(client))
     assert searched.parameters.result is not first
     assert [bool(n.GetDisplayVisibility()) for n in (first, searched.parameters.result)] == [False, True]
-    assert cells(searched.ui.changeTable) == [["lesion", "64 mm³", "0 mm³ (+0.0 %)", "1.000"]]
+    assert cells(searched.ui.changeTable) == [["lesion", "64 mm³", "0 mm³ (0.0 %)", "1.000"]]
 
 
 def test_a_result_deleted_before_it_is_compared(searched: SRSegmentationPanel, client: FakeClient) -> None:
