@@ -82,7 +82,7 @@ class Sasr(Method):
         copied = not np.may_share_memory(prepared.array, view.volume.numpy())
         held = prepared.array.nbytes + copied * view.volume.nbytes
         device, assembly, sharp = with_fallback(run, windows, cost, work, held)
-        if sharp and any(n < m for n, m in zip(sharp.grid.shape, image.grid.shape, strict=True)):
+        if sharp and self._settings.size and sharp.grid.size < image.grid.size:
             run.notice(
                 f"The super-resolved image has {sides_text(sharp.grid)} voxels, fewer than the image, which has "
                 f'{sides_text(image.grid)}: the model "{header.name}" sees all pictures at one size.'

@@ -154,6 +154,15 @@ def test_grey_pictures_become_colour_where_the_model_has_colour() -> None:
     assert result.super_resolved.array.shape == (3, 1, 16, 16)
 
 
+@pytest.mark.parametrize(("side", "told"), [(12, False), (40, True)])
+def test_a_super_resolved_picture_with_fewer_pixels_than_the_picture_is_noted(side: int, told: bool) -> None:
+    method = threshold_method(2, inference={"window": [16, 16], "size": [8, 8]})
+    result = method.segment(steps((1, side, side)), Options(super_resolved=True), Run())
+    assert result.super_resolved is not None
+    assert result.super_resolved.grid.shape == (1, 16, 16)
+    assert any(f"fewer than the image, which has {side} x {side} x 1" in text for text in result.notices) == told
+
+
 def test_the_sharp_image_is_made_only_on_request() -> None:
     method = method_of(random_model(2))
     network: Any = method.model.network
