@@ -1,6 +1,6 @@
 """The set-up panel: what it shows for each answer, and what its buttons do."""
 
-# ruff: noqa: N802, N803 -- the stand-ins have the names that Slicer gave the originals.
+# ruff: noqa: N803 -- the stand-ins have the names that Slicer gave the originals.
 
 from __future__ import annotations
 
@@ -10,75 +10,14 @@ from typing import Any
 
 import panel_env
 import pytest
-import qt_env
-from PySide6 import QtCore, QtWidgets
-from PySide6.QtTest import QTest
+from setup_fakes import BAD, GOOD, Fakes, fakes
 from slicer_env import slicer
 
 from HighResSegmentationLib import Environment as environments
-from HighResSegmentationLib import Settings
 from HighResSegmentationLib.Environment import Environment
 from HighResSegmentationLib.Packages import Outcome
-from HighResSegmentationLib.PythonReport import Report
 
-GOOD = Report(
-    True, "all is there", {"python": "3.12.1", "torch": "2.4.0", "SimpleITK": ""}, gpu="RTX, 20.0 of 24.0 GiB"
-)
-BAD = Report(False, "Missing: PyTorch.", {"python": "3.12.1"}, missing=["torch>=2.4"], details="printed")
-
-
-class FakeCheck:
-    """Answers at the second poll."""
-
-    def __init__(self, report: Report) -> None:
-        self.report, self.polls, self.cancelled = report, 0, False
-
-    def poll(self) -> Report | None:
-        self.polls += 1
-        return self.report if self.polls > 1 else None
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Fakes:
-    """What the panel works with, and what it asked for."""
-
-    def __init__(self) -> None:
-        self.report, self.outcome = BAD, Outcome(True, "installed")
-        self.checks: list[FakeCheck] = []
-        self.asked: list[Environment] = []
-        self.installed: list[tuple[Environment, Report]] = []
-        self.renewed = 0
-        self.during: Any = lambda: None
-        self.changes: list[Report] = []
-
-    def startCheck(self, environment: Environment) -> Any:
-        self.asked.append(environment)
-        self.checks.append(FakeCheck(self.report))
-        return self.checks[-1]
-
-    def renew(self) -> None:
-        self.renewed += 1
-
-    def install(self, environment: Environment, report: Report, ask: Any, log: Any) -> Outcome:
-        self.installed.append((environment, report))
-        log("Collecting torch")
-        self.during()
-        return self.outcome
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
-    monkeypatch.setattr(Settings, "_memory", {})
-    monkeypatch.delenv(environments.VARIABLE, raising=False)
-    from HighResSegmentationLib import SetupPanel as module
-
-    fakes = Fakes()
-    monkeypatch.setattr(module, "sharedJobs", lambda: fakes)
-    qt_env.errors.clear()
-    yield fakes
-    assert not qt_env.errors
+__all__ = ["fakes"]
 
 
 @pytest.fixture
@@ -270,50 +209,3 @@ def test_every_control_is_explained(panel: Any) -> None:
     for name, widget in vars(panel.ui).items():
         if name.endswith(("Button", "LineEdit", "Label", "Table", "Text")):
             assert widget.toolTip, name
-
-
-def test_dialog(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    from HighResSegmentationLib import SetupPanel as module
-
-    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
-    monkeypatch.setattr(
-        module, "SetupPanel", lambda onChanged, kind=module.SetupPanel: kind(onChanged, fakes.startCheck, fakes.install)
-    )
-    first: list[Report] = []
-    second: list[Report] = []
-    dialog = module.showSetup(first.append)
-    assert module.showSetup(second.append) is dialog
-    assert module.showSetup(first.append) is dialog
-    assert len(fakes.checks) == 1
-    module._tell(BAD)
-    assert (first, second) == ([BAD], [BAD])
-    dialog.reject()
-    assert fakes.checks[0].cancelled
-    assert module.showSetup() is not dialog
-    module._tell(GOOD)
-    assert first == [BAD]
-    module._Setup.dialog.reject()
-
-
-def test_enter_in_the_path_presses_no_button(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    from HighResSegmentationLib import SetupPanel as module
-
-    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
-    monkeypatch.setattr(
-        module, "SetupPanel", lambda onChanged, kind=module.SetupPanel: kind(onChanged, fakes.startCheck, fakes.install)
-    )
-    dialog = module.showSetup()
-    path = dialog.findChild(QtWidgets.QLineEdit, "pathLineEdit")
-    dialog.findChild(QtWidgets.QRadioButton, "otherRadioButton").click()
-    path.text = "/nowhere/python"
-    checks = len(fakes.checks)
-    QTest.keyClick(path, QtCore.Qt.Key.Key_Return)
-    assert "nowhere" in dialog.findChild(QtWidgets.QLabel, "statusLabel").text
-    assert len(fakes.checks) == checks
-    module._Setup.installing = True
-    dialog.reject()
-    assert not dialog.isHidden()
-    assert module._Setup.dialog is dialog
-    module._Setup.installing = False
-    dialog.reject()
-    assert module._Setup.dialog is None

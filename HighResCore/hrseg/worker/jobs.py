@@ -251,9 +251,8 @@ def _options(request: SegmentRequest, method: Method) -> Options:
 def _lesions(result: Result, run: Run) -> list[dict[str, Any]]:
     try:
         with run.stage("lesions", len(result.labels)) as advance:
-            found, count = lesions_of(
-                result.label_map.array, result.label_map.grid, result.labels, result.probability, advance=advance
-            )
+            labels = result.label_map
+            found, count = lesions_of(labels.array, labels.grid, result.labels, result.probability, advance=advance)
     except OutOfMemory:
         run.notice("Memory ran out while the lesions were measured: the segmentation is complete, their list is empty.")
         return []
