@@ -70,6 +70,11 @@ def lesion_labels(labels: Sequence[Label]) -> list[Label]:
     return [label for label in labels if any(word in label.name.lower() for word in _LESION_WORDS)] or list(labels)
 
 
+def lesion_mask(array: NDArray, labels: Sequence[Label]) -> NDArray[np.bool_]:
+    """Where a label map has one of :func:`lesion_labels`; of its shape."""
+    return np.isin(array, [label.value for label in lesion_labels(labels)])
+
+
 def lesions_of(
     array: NDArray[np.uint8],
     grid: Grid,

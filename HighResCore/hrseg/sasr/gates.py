@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hrseg.geometry import as_shape
 from hrseg.image import Image, LabelMap
-from hrseg.lesions import ball_diameter, lesion_labels
+from hrseg.lesions import ball_diameter, lesion_mask
 from hrseg.methods import settings
 from hrseg.model_file import Header
 from hrseg.preprocess import prepare
@@ -74,7 +74,7 @@ def gates_of_lesions(
     shape = as_shape(of_three(view.volume.shape[1:]))
     grid = truth.grid.reoriented(prepared.change)
     labels = resample_labels(prepared.change.apply(truth.array), grid, prepared.grid.resized(shape))
-    mask = np.isin(labels, [label.value for label in lesion_labels(header.labels)])
+    mask = lesion_mask(labels, header.labels)
     found = lesions(mask[0] if view.flat else mask)
     return [(lesion.diameter, mean_gates(network, view.volume, lesion, window)) for lesion in found]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hrseg.blocks import interpolated
 from hrseg.sasr.affinity import feature_affinity, scale_affinity
-from hrseg.sasr.layers import enlarged
 from hrseg.sasr.network import Outputs
 from hrseg.training.losses import masked_dice_ce
 
@@ -51,8 +51,7 @@ def image_share(
 
     By itself it is as small as the detail that images lose, and would weigh next to nothing beside the mask's loss.
     """
-    factors = [n // m for n, m in zip(found.shape[2:], image.shape[2:], strict=True)]
-    plain = image_loss(enlarged(image, factors), wanted, label, exists, kind).detach()
+    plain = image_loss(interpolated(image, found.shape[2:]), wanted, label, exists, kind).detach()
     return image_loss(found, wanted, label, exists, kind) / plain.clamp(min=_LEAST)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hrseg.blocks import begin_with_background, channels_last, convolution, pool
+from hrseg.blocks import begin_with_background, channels_last, convolution, interpolated, pool
 from hrseg.model_file import Header
 from hrseg.sasr.layers import Residual, ScaleAware, Unit, double, enlarged, upscaling
 from hrseg.sasr.settings import NetworkSettings
@@ -188,8 +188,7 @@ class ImageHead(nn.Module):
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """The super-resolved ``image`` (N, channels, *fine)."""
         detail = self.detail(features)
-        factors = [n // m for n, m in zip(detail.shape[2:], image.shape[2:], strict=True)]
-        return enlarged(image, factors) + detail
+        return interpolated(image, detail.shape[2:]) + detail
 
 
 def _stages(factors: Sequence[int]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hrseg.errors import InputError, ModelError
 from hrseg.geometry import Box, Grid, as_shape
-from hrseg.lesions import lesion_labels, size_name, terciles
+from hrseg.lesions import lesion_mask, size_name, terciles
 from hrseg.methods import settings as checked
 from hrseg.model_file import Header, Share
 from hrseg.resample import crop_or_mirror, resample
@@ -172,8 +172,7 @@ class SasrTask(Task):
         shape = np.asarray(of_three(self._inference.size) if self._inference.size else case.image.shape[1:])
         if self._inference.feeds == "shrunk":
             shape = np.maximum(1, shape // self.finer)
-        label = relabelled(case, as_shape(shape)).label
-        mask = np.isin(label, [each.value for each in lesion_labels(self.header.labels)])
+        mask = lesion_mask(relabelled(case, as_shape(shape)).label, self.header.labels)
         return mask[0] if self.header.dimension == 2 else mask
 
 

@@ -30,6 +30,19 @@ def model(tmp_path):
     return str(write_model(tmp_path / "tiny.safetensors"))
 
 
+@pytest.fixture
+def flat_model(tmp_path):
+    """Of one label, for pictures and slices."""
+    path = write_model(
+        tmp_path / "flat.safetensors",
+        dimension=2,
+        labels=LABEL[:1],
+        inference={"window": [16, 16]},
+        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
+    )
+    return str(path)
+
+
 def test_an_image_alone(tmp_path, scan, model):
     shown = show_own(scan, model, None, tmp_path / "out", CPU, no_progress)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scan-tiny.png", "scan-tiny.seg.nrrd"]
@@ -69,32 +82,18 @@ def test_masks_of_a_single_label_may_have_any_value(tmp_path, scan):
     assert shown.true_sizes == {"ball": pytest.approx((mask > 0).sum() * 4 / 1000)}
 
 
-def test_a_picture_in_two_dimensions(tmp_path):
+def test_a_picture_in_two_dimensions(tmp_path, flat_model):
     rng = np.random.default_rng(0)
     for name in ("photo.png", "mask.jpg"):
         sitk.WriteImage(sitk.GetImageFromArray(rng.integers(0, 255, (24, 32)).astype(np.uint8)), tmp_path / name)
-    model = write_model(
-        tmp_path / "flat.safetensors",
-        dimension=2,
-        labels=LABEL[:1],
-        inference={"window": [16, 16]},
-        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
-    )
     truth = tmp_path / "mask.jpg"
-    shown = show_own(tmp_path / "photo.png", str(model), truth, tmp_path / "out", CPU, no_progress)
+    shown = show_own(tmp_path / "photo.png", flat_model, truth, tmp_path / "out", CPU, no_progress)
     mask = sitk.GetArrayFromImage(sitk.ReadImage(truth))
     # JPEG blurs masks: what is above the middle counts.
     assert (shown.unit, shown.true_sizes) == ("pixels", {"ball": (mask > 127).sum()})
 
 
-def test_pictures_are_measured_in_their_own_pixels_and_slices_in_mm(tmp_path):
-    model = write_model(
-        tmp_path / "flat.safetensors",
-        dimension=2,
-        labels=LABEL[:1],
-        inference={"window": [16, 16]},
-        preprocessing={"intensity": {"kind": "window", "low": 0, "high": 200}},
-    )
+def test_pictures_are_measured_in_their_own_pixels_and_slices_in_mm(tmp_path, flat_model):
     rng = np.random.default_rng(0)
     images = [sitk.GetImageFromArray(values.astype(np.uint8)) for values in rng.integers(0, 255, (2, 24, 32))]
     truth = np.zeros((24, 32), np.uint8)
@@ -106,7 +105,7 @@ def test_pictures_are_measured_in_their_own_pixels_and_slices_in_mm(tmp_path):
             image.SetSpacing((0.5, 0.5))
             sitk.WriteImage(image, tmp_path / f"{name}.{ending}")
         found[ending] = show_own(
-            tmp_path / f"image.{ending}", str(model), tmp_path / f"truth.{ending}", tmp_path / "out", CPU, no_progress
+            tmp_path / f"image.{ending}", flat_model, tmp_path / f"truth.{ending}", tmp_path / "out", CPU, no_progress
         )
     picture, plane = found["tif"], found["nii.gz"]
     assert (picture.unit, plane.unit) == ("pixels", "mm²")
