@@ -14,6 +14,9 @@ from hrseg.errors import InputError
 if TYPE_CHECKING:
     from hrseg.data_folder import Pair, Pairs
 
+#: The largest value of pictures: what masks mark with, and label maps rarely have.
+_WHITE = 255
+
 
 def data_list(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images and label maps.")],
@@ -94,7 +97,10 @@ def _checked(names: dict[int, str], label_above: float | None, files: list[Path]
     else:
         names = proposed_names(files)
         example = ",".join(f"{value}={name}" for value, name in names.items())
-        console.print(f'Note: names and values are those of some files; others: --labels "{example}"', style="yellow")
+        text = f'Note: names and values are those of some files; others: --labels "{example}"'
+        if _WHITE in names:
+            text += "; if these are masks of one label: --labels lesion --label-above 127"
+        console.print(text, style="yellow")
     return names
 
 

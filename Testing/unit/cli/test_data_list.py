@@ -50,10 +50,14 @@ def test_what_the_data_set_says_of_itself(hrseg, scans, tmp_path):
 
 def test_names_are_proposed(hrseg, scans):
     done = hrseg("data-list", scans, "-o", scans / "a.json", "--shares", 1, 1, 0)
-    assert '--labels "1=label 1,3=label 3"' in done.err.splitlines()[0]
+    assert done.err.splitlines()[0].endswith('others: --labels "1=label 1,3=label 3"')
     data = read_data_list(scans / "a.json")
     assert data.labels == {1: "label 1", 3: "label 3"}
     assert [len(cases) for cases in data.splits.values()] == [3, 2, 0]
+    for file in (scans / "labels").iterdir():
+        write_image(file, np.full(GRID.shape, 255, np.uint8), GRID)
+    done = hrseg("data-list", scans, "-o", scans / "b.json")
+    assert "if these are masks of one label: --labels lesion --label-above 127" in " ".join(done.err.split())
 
 
 def test_masks(hrseg, scans):
