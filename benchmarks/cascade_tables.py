@@ -11,10 +11,6 @@ the output folder is not done again. In the end it prints a table of all rows in
 from __future__ import annotations
 
 import argparse
-import os
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 from pathlib import Path
 
 import torch

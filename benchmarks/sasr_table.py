@@ -16,10 +16,6 @@ results.py has stored suffice:
 from __future__ import annotations
 
 import argparse
-import os
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 import sys
 from pathlib import Path
 from typing import Any

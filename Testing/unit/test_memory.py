@@ -224,8 +224,39 @@ print(given_back, kept, (before - resident()) // MIB, held())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_freed_memory_is_kept_and_given_back() -> None:
-    environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}
-    done = subprocess.run([sys.executable, "-c", _HELD], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run([sys.executable, "-c", _HELD], capture_output=True, text=True, check=True)
     given_back, kept, freed, again = (int(word) for word in done.stdout.split())
     assert max(given_back, again) < 16
     assert min(kept, freed) > 48
+
+
+_HUGE = """
+import re
+from pathlib import Path
+import torch
+import hrseg.memory
+
+def huge():
+    return int(re.search(r"AnonHugePages: +([0-9]+)", Path("/proc/self/smaps_rollup").read_text())[1])
+
+before = huge()
+tensor = torch.ones(2**24)
+print(huge() - before)
+"""
+
+
+_SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_ON_REQUEST = _SETTING.exists() and "[madvise]" in _SETTING.read_text()
+
+
+@pytest.mark.skipif(not _ON_REQUEST, reason="huge pages on request only are what some Linux systems have")
+def test_large_tensors_lie_in_huge_pages() -> None:
+    kilobytes = []
+    for allowed in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
+        environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"} | allowed
+        done = subprocess.run(
+            [sys.executable, "-c", _HUGE], capture_output=True, text=True, env=environment, check=True
+        )
+        kilobytes.append(int(done.stdout))
+    assert kilobytes[0] > 32 * 1024
+    assert kilobytes[1] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
@@ -20,10 +19,6 @@ from hrseg.cli.phantom import phantom
 from hrseg.cli.segment import segment
 from hrseg.cli.train import train
 from hrseg.errors import Cancelled, HrsegError, OutOfMemory
-
-# On Linux this lets torch use huge pages for large tensors, which halves the time of training on a CPU. It is read
-# when torch first allocates.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 app = typer.Typer(
     name="hrseg",

@@ -44,8 +44,7 @@ class Connection:
         ours = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         # Where the user interface, or anything else, needs a core, threads that spin until the others are done hold
         # each other up: small steps take ten times as long.
-        # Huge pages for large tensors, on Linux: networks take a quarter less time on a CPU.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1", **environment, **ours}
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **environment, **ours}
         try:
             self._process = Process(command, environment)
         except OSError as error:
