@@ -36,6 +36,7 @@ from hrseg.image import replacing
 from hrseg.lesions import ball_diameter
 from hrseg.methods import Method, Options, method_of, segment_on
 from hrseg.model_file import Header, load_model
+from hrseg.model_store import find_model
 from hrseg.runtime import Run, choose_device
 
 #: Diameters in mm that part the columns; phantoms have lesions from 3 to 60 mm.
@@ -167,13 +168,13 @@ def draw(found: dict[str, Scores]) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--models", type=Path, nargs="+", required=True)
+    parser.add_argument("--models", nargs="+", required=True, help="names, or paths")
     parser.add_argument("--picture", type=Path, help="PNG to write")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     try:
         data, found = read_data_list(arguments.data), {}
-        for path in arguments.models:
+        for path in map(find_model, arguments.models):
             found[path.stem] = score(method_of(load_model(path)), data, arguments.device)
             print(f"{path.stem}: {len(found[path.stem].wrong)} wrong pieces", flush=True)
         print_tables(found)

@@ -60,7 +60,7 @@ def crop_cascade(model: str, root: Path) -> None:
 
 
 def sr_segmentation(model: str, root: Path) -> None:
-    """A guidance crop that is dragged elsewhere, and a mask finer than the image."""
+    """A guidance crop that is dragged elsewhere, a mask finer than the image, and lesions one by one."""
     volume = makePhantomCT()
     view = studio.slice_view("Green")
     view.show(volume)
@@ -78,6 +78,7 @@ def sr_segmentation(model: str, root: Path) -> None:
     show.press(panel.run.applyButton)
     show.step(ui.changeTable, ui.differenceButton, beside=[view])
     finer(show, volume, root)
+    lesions(show, volume, view)
     show.close()
 
 
@@ -106,6 +107,20 @@ def finer(show: Studio, volume: Any, root: Path) -> None:
     show.step(ui.resolutionComboBox, ui.superResolveCheckBox, panel.run.applyButton, beside=views)
     show.fold()
     show.picture(root / SCREENSHOTS / "SRSegmentation.png", beside=views)
+
+
+def lesions(show: Studio, volume: Any, view: Any) -> None:
+    """SASR-Net in the same panel: a table of lesions, with a click on one."""
+    ui, panel = show.panel.ui, show.panel
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        node.SetDisplayVisibility(False)
+    ui.superResolveCheckBox.click()
+    view.node.SetOrientation("Axial")
+    show.fold("resultButton", "outputButton")
+    show.open(volume, "phantom-ct-sasr")
+    show.press(panel.run.applyButton)
+    ui.lesionTable.selectRow(0)
+    show.step(panel.models.comboBox, panel.run.applyButton, ui.lesionTable, beside=[view])
 
 
 def oss_net(model: str, root: Path) -> None:
