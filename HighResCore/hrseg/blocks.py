@@ -28,6 +28,10 @@ def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: Sequence[int] | None = None
 ) -> Tensor:
     """A convolution of stride 1 of maps (N, cin, ...)."""
+    if x.ndim == 5 and x.shape[2] == 2 and padding[0] and torch.is_grad_enabled():
+        # Where oneDNN itself pads maps that are two voxels deep, parts of the kernel's gradient are memory that nobody
+        # wrote (torch 2.13, bfloat16).
+        x, padding = F.pad(x, (0, 0, 0, 0, padding[0], padding[0])), (0, *padding[1:])
     ones = [1] * (x.ndim - 2)
     dilation = dilation or ones
     if _by_onednn(x):

@@ -36,7 +36,7 @@ def split_pairs(
             f"The shares {' '.join(f'{share:g}' for share in shares)} must be numbers from 0, with some of the cases "
             "for training, such as 60 20 20."
         )
-    groups = _grouped([pair for pair in pairs if not pair.test], group)
+    groups = grouped(pairs, group)
     kept = [pair for pair in pairs if pair.test]
     names = sorted(groups)
     random.Random(seed).shuffle(names)
@@ -49,16 +49,21 @@ def split_pairs(
     return parts
 
 
-def _grouped(pairs: Sequence[Pair], pattern: str | None) -> dict[str, list[Pair]]:
+def grouped(pairs: Sequence[Pair], pattern: str | None) -> dict[str, list[Pair]]:
+    """The pairs of each group but those that are kept for testing; arguments and errors as in :func:`split_pairs`."""
     try:
         search = re.compile(pattern if pattern is not None else ".*").search
     except re.error as error:
         raise InputError(f'The pattern "{pattern}" of --group is no regular expression ({error}).') from error
     groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
+    for pair in (pair for pair in pairs if not pair.test):
         match = search(pair.name)
         if not match or match[match.re.groups and 1] is None:
-            raise InputError(f'The pattern "{pattern}" of --group finds nothing in the case "{pair.name}"; mend it.')
+            part = "first parenthesis of the pattern" if match else "pattern"
+            hint = ", or write (?:...) where a parenthesis is not the group" if match else ""
+            raise InputError(
+                f'The {part} "{pattern}" of --group finds nothing in the case "{pair.name}"; mend it{hint}.'
+            )
         groups.setdefault(match[match.re.groups and 1], []).append(pair)
     return groups
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -37,6 +38,28 @@ def with_and_without_gradients(network: nn.Module, x: Tensor) -> tuple[Tensor, T
         second = network(x)
     assert torch.equal(x, before)
     return first, second
+
+
+# ---- convolutions ----
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_gradient_in_half_precision_holds_no_memory_that_nobody_wrote(depth: int) -> None:
+    torch.manual_seed(0)
+    network, x = convolution(3, 16, 16, 3), torch.randn(2, 16, depth, 3, 2)
+    network(x).square().sum().backward()
+    expected = network.weight.grad
+    assert expected is not None
+    network.weight.grad = None
+    for _ in range(5):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = network(x)
+        # What is freed here is what the backward pass is given.
+        for size in torch.logspace(2, 6, 60).int().tolist():
+            torch.full((size,), math.nan)
+        found.float().square().sum().backward()
+    assert network.weight.grad is not None
+    torch.testing.assert_close(network.weight.grad / 5, expected, rtol=0.05, atol=0.01 * float(expected.abs().max()))
 
 
 # ---- instance norm ----

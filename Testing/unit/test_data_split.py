@@ -66,7 +66,7 @@ def test_the_data_sets_own_test_cases():
         ({"shares": (1, 50, 50)}, "10 cases or groups are too few for the shares 1 50 50"),
         ({"group": "("}, r'The pattern "\(" of --group is no regular expression'),
         ({"group": "^(q)?p[1-9]"}, 'finds nothing in the case "p0"'),
-        ({"group": "^(q)?p"}, 'finds nothing in the case "p0"'),
+        ({"group": "^(q)?p"}, r'The first parenthesis .* finds nothing in the case "p0"; .* write \(\?:'),
     ],
 )
 def test_what_cannot_be_used(options, message):

@@ -33,7 +33,7 @@ def data_list(
     ] = (60, 20, 20),
     group: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help='Cases of one group stay together, such as "^patient[0-9]+" in names.'),
+        typer.Option(metavar="REGEX", help='Cases in whose names this finds the same stay together: "^patient[0-9]+".'),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other seeds split otherwise.")] = 0,
     name: Annotated[str | None, typer.Option(help="Of the data set; else the folder's.")] = None,
@@ -46,7 +46,7 @@ def data_list(
 ) -> None:
     """Makes the data list of a folder: which label map belongs to which image, and what each is for."""
     from hrseg.data_folder import find_pairs
-    from hrseg.data_split import split_pairs
+    from hrseg.data_split import grouped, split_pairs
     from hrseg.image import replacing
     from hrseg.label_names import described_names, parse_names, read_description
 
@@ -68,6 +68,7 @@ def data_list(
     with replacing(target) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     counts = ", ".join(f"{split} {len(part)}" for split, part in splits.items())
+    counts += f"; {len(grouped(pairs.found, group))} groups" if group is not None else ""
     shown = ", ".join(f"{value} {label}" for value, label in names.items())
     console.print(f'Data list: "{target}" ({counts}; labels: {shown}).')
 

@@ -64,6 +64,8 @@ def test_masks(hrseg, scans):
     command = ("data-list", scans, "-o", scans / "a.json", "--label-above", 2)
     assert hrseg(*command).error == "With --label-above 2 there is one label; name it, as in --labels lesion."
     assert hrseg(*command, "--labels", "lesion").code == 0
+    done = hrseg(*command, "--labels", "lesion", "--overwrite", "--group", "p[0-4]")
+    assert "5 groups; labels: 1 lesion" in " ".join(done.err.split())
     data = read_data_list(scans / "a.json")
     _, truth = read_case(data.cases("test")[0], {1: 1})
     assert truth.array.ravel()[:3].tolist() == [0, 0, 1]
