@@ -46,8 +46,9 @@ memory to the mask in memory, and the highest memory beyond the image itself (on
 those of the phantom recipes with random weights and see noise, which costs the same as any image. What the cascade and
 OSS-Net cost depends on what they find: they compute all that they would, but what they are told to have found is five
 balls, each a quarter of the volume's side wide. Windows (64 x 80 x 80) overlap by half; SASR-Net sees the image shrunk
-by two; PFSeg shrinks it likewise and has its guidance crop. "Growth" is the exponent p of cost ~ voxels^p between the
-smallest and the largest size that ran: 1 is proportional to the volume.
+by two; PFSeg shrinks it likewise and has its guidance crop. These two see all of the image at once while memory
+suffices, and take parts of it where less is allowed (`--memory-budget`), which needs more time. "Growth" is the
+exponent p of cost ~ voxels^p between the smallest and the largest size that ran: 1 is proportional to the volume.
 
 ![Seconds and peak memory over the volume's side](images/growth.png)
 """
