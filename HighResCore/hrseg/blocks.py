@@ -28,9 +28,7 @@ def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, padding: Sequence[int], dilation: Sequence[int] | None = None
 ) -> Tensor:
     """A convolution of stride 1 of maps (N, cin, ...)."""
-    if x.ndim == 5 and x.shape[2] == 2 and padding[0] and torch.is_grad_enabled():
-        # Where oneDNN itself pads maps that are two voxels deep, parts of the kernel's gradient are memory that nobody
-        # wrote (torch 2.13, bfloat16).
+    if padding[0] and _is_thin(x, weight) and torch.is_grad_enabled():
         x, padding = F.pad(x, (0, 0, 0, 0, padding[0], padding[0])), (0, *padding[1:])
     ones = [1] * (x.ndim - 2)
     dilation = dilation or ones
@@ -38,6 +36,26 @@ def convolve(
         # By itself torch takes small maps of single samples to be too small for oneDNN, and copies each voxel 27 times.
         return torch.mkldnn_convolution(x, weight, bias, padding, ones, dilation, 1)
     return _CONVOLVE[x.ndim](x, weight, bias, 1, tuple(padding), tuple(dilation))
+
+
+def guard_thin_maps(network: nn.Module) -> None:
+    """For training: torch's own convolutions, too, pad those maps themselves that oneDNN does not train well."""
+    for module in network.modules():
+        if type(module) is nn.Conv3d:
+            module.register_forward_pre_hook(_pad_if_thin)
+
+
+def _pad_if_thin(conv: nn.Conv3d, inputs: tuple[Tensor]) -> None:
+    # Whatever is not "zeros" is padded by torch before the convolution.
+    conv.padding_mode = "constant" if _is_thin(inputs[0], conv.weight) else "zeros"  # type: ignore[assignment]
+
+
+def _is_thin(x: Tensor, weight: Tensor) -> bool:
+    """Maps (N, C, K, J, I) less deep than the kernel, yet of more than one voxel.
+
+    Where oneDNN itself pads these, parts of the kernel's gradient are memory that nobody wrote (torch 2.13, bfloat16).
+    """
+    return x.ndim == 5 and 1 < x.shape[2] < weight.shape[2]
 
 
 def interpolated(x: Tensor, shape: Sequence[int]) -> Tensor:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from hrseg.blocks import (
     CHANNELS_LAST,
+    Convolution,
     ResBlock,
     ResidualUNet,
     Up,
@@ -17,6 +18,7 @@ from hrseg.blocks import (
     channels_last,
     convolution,
     convolve,
+    guard_thin_maps,
     instance_norm,
     is_channels_last,
     placed,
@@ -43,10 +45,26 @@ def with_and_without_gradients(network: nn.Module, x: Tensor) -> tuple[Tensor, T
 # ---- convolutions ----
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_the_gradient_in_half_precision_holds_no_memory_that_nobody_wrote(depth: int) -> None:
+def torchs_own(kernel: int) -> nn.Conv3d:
+    """A convolution as other libraries make them, guarded as in training."""
+    network = nn.Conv3d(16, 16, kernel, padding=kernel // 2)
+    guard_thin_maps(network)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("make", "depth"),
+    [
+        *((lambda: convolution(3, 16, 16, 3), depth) for depth in (1, 2, 3)),
+        *((lambda: torchs_own(3), depth) for depth in (1, 2, 3)),
+        *((lambda: torchs_own(5), depth) for depth in (1, 2, 3, 4, 5)),
+    ],
+)
+def test_the_gradient_in_half_precision_holds_no_memory_that_nobody_wrote(
+    make: Callable[[], Convolution], depth: int
+) -> None:
     torch.manual_seed(0)
-    network, x = convolution(3, 16, 16, 3), torch.randn(2, 16, depth, 3, 2)
+    network, x = make(), torch.randn(2, 16, depth, 3, 2)
     network(x).square().sum().backward()
     expected = network.weight.grad
     assert expected is not None

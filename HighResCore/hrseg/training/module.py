@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from hrseg.blocks import CHANNELS_LAST, channels_last, placed
+from hrseg.blocks import CHANNELS_LAST, channels_last, guard_thin_maps, placed
 from hrseg.memory import keep_freed_memory
 from hrseg.methods import Options, method_class, segment_on
 from hrseg.model_file import Model
@@ -109,6 +109,7 @@ class SegmentationModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Processors train up to a quarter faster with the channels of a voxel side by side."""
         if self.device.type == "cpu":
+            guard_thin_maps(self.network)
             placed(self.network, self.device)
 
     def on_train_epoch_start(self) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from device_cases import NETWORKS, header
 from hrseg.methods import method_class
-from hrseg.training.module import Batches, Samples, dice
+from hrseg.training.module import Batches, Samples, SegmentationModule, dice
 from hrseg.training.settings import TrainingSettings
 from hrseg.training.task import Task, TrainingCase
 from model_helpers import tiny_header
@@ -50,6 +50,14 @@ def test_batches_go_on_where_the_run_was_interrupted():
     assert list(resumed) == [[12, 13]]
     assert len(resumed) == 3
     assert list(Batches(range(4, 7), 3, 2)) == []
+
+
+def test_training_guards_the_convolutions_of_other_libraries():
+    convolution = torch.nn.Conv3d(1, 1, 3, padding=1)
+    nothing = np.zeros((1, 1, 1, 1), dtype=np.float32)
+    SegmentationModule(convolution, Recorder(), [TrainingCase("0", nothing, nothing[0], (), {})], [], 0).on_fit_start()
+    modes = [(convolution(torch.zeros(1, 1, depth, 4, 4)), convolution.padding_mode)[1] for depth in (2, 3)]
+    assert modes == ["constant", "zeros"]
 
 
 def test_devices_share_the_samples_of_a_step():
