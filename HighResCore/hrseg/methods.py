@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
@@ -19,10 +20,13 @@ from hrseg.geometry import Grid
 from hrseg.image import Image, LabelMap
 from hrseg.labels import Label
 from hrseg.model_file import Header, Model, first_problem
+from hrseg.preprocess import Prepared, prepare
 from hrseg.prompts import RegionBox
 from hrseg.resample import resample_labels
-from hrseg.runtime import Run
+from hrseg.runtime import CPU, Run
 
+#: Times as large as the largest image that a model learned from: a whole body given to a model of heads.
+_LARGER = 2
 S = TypeVar("S", bound=BaseModel)
 
 if TYPE_CHECKING:
@@ -207,6 +211,22 @@ def segment_on(
     if found.grid.shape == grid.shape:
         return result, found.array
     return result, resample_labels(found.array, found.grid, grid)
+
+
+def prepare_for(run: Run, image: Image, header: Header) -> Prepared:
+    """:func:`hrseg.preprocess.prepare` in the memory that a run may use; it notices what is far larger than learned."""
+    prepared = prepare(image, header, run.budget_on(CPU))
+    learned, extent = header.training.extent, np.multiply(prepared.grid.shape, prepared.grid.spacing)
+    if learned and (extent > _LARGER * np.array(learned)).any():
+        run.notice(
+            f"The image shows {_millimeters(extent)} mm, far more than the images that the model learned from, of at "
+            f"most {_millimeters(learned)} mm; crop it to the part that those show."
+        )
+    return prepared
+
+
+def _millimeters(extent: Iterable[float]) -> str:
+    return " x ".join(f"{side:.0f}" for side in reversed(tuple(extent)))
 
 
 def settings(kind: type[S], values: dict[str, Any], header_name: str) -> S:

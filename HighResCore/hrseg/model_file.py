@@ -27,6 +27,8 @@ MAX_PARAMETERS = 500_000_000
 _STORED_TYPES = ("F16", "BF16", "F32", "F64")
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveMm = Annotated[float, Field(gt=0, le=1000)]
+#: No run is to end in vain because a file's unit of length was another one.
+ExtentMm = Annotated[float, Field(gt=0)]
 Sentence = Annotated[str, Field(min_length=1, max_length=400)]
 #: Where a model fails or was not tried, in words of its author.
 Limitations = Annotated[list[Sentence], Field(max_length=12)]
@@ -103,7 +105,11 @@ class DataSource(Strict):
 
 
 class Provenance(Strict):
-    """How a model was trained and how well it did on held-out cases."""
+    """How a model was trained and how well it did on held-out cases.
+
+    ``extent`` is the largest field of view of the volumes that it learned from, as the network sees them: in mm, (k, j,
+    i) of its orientation; None: not known, or pictures.
+    """
 
     data: list[DataSource] = []
     split: dict[str, int] = {}
@@ -112,6 +118,7 @@ class Provenance(Strict):
     steps: int = 0
     command: str = ""
     metrics: dict[str, dict[str, Any]] = {}
+    extent: tuple[ExtentMm, ExtentMm, ExtentMm] | None = None
 
 
 class Header(Strict):

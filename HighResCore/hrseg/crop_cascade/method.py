@@ -23,11 +23,11 @@ from hrseg.image import Image
 from hrseg.instances import instances_of
 from hrseg.label_assembly import assemble
 from hrseg.memory import activation_peak, cpu_network_bytes
-from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.methods import Method, Options, Result, prepare_for, result_of, settings
 from hrseg.model_file import Header, Model
-from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.preprocess import Prepared, check, locate, preparing_bytes
 from hrseg.prompts import RegionBox
-from hrseg.runtime import CPU, Run, halvings, with_fallback
+from hrseg.runtime import Run, halvings, with_fallback
 
 if TYPE_CHECKING:
     from hrseg.training.task import Task
@@ -124,7 +124,7 @@ class CropCascade(Method):
         seen = self._seen
         if seen is None or seen.image is not image:
             with run.stage("preparing"):
-                seen = _Seen(image, prepare(image, self.model.header, run.budget_on(CPU)))
+                seen = _Seen(image, prepare_for(run, image, self.model.header))
         self._seen = seen if options.remember else None
         return seen
 

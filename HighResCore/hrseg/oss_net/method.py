@@ -14,7 +14,7 @@ from hrseg.errors import ModelError
 from hrseg.geometry import Grid
 from hrseg.image import Image
 from hrseg.memory import activation_peak, cpu_network_bytes
-from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.methods import Method, Options, Result, prepare_for, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.oss_net.encoding import CACHE, Windows, encode
 from hrseg.oss_net.field import Field, check_room
@@ -22,7 +22,7 @@ from hrseg.oss_net.network import FieldNetwork
 from hrseg.oss_net.published import PublishedNetwork
 from hrseg.oss_net.settings import InferenceSettings, NetworkSettings, told_spacing
 from hrseg.oss_net.surface import SURFACE
-from hrseg.preprocess import check, locate, prepare, preparing_bytes
+from hrseg.preprocess import check, locate, preparing_bytes
 from hrseg.runtime import CPU, Run, with_fallback
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class OssNet(Method):
 
     def _prepared(self, image: Image, run: Run) -> tuple[Grid, torch.Tensor]:
         """The working grid, and its values in half precision, which is all that is kept."""
-        prepared = prepare(image, self.model.header, run.budget_on(CPU))
+        prepared = prepare_for(run, image, self.model.header)
         return prepared.grid, torch.from_numpy(prepared.array).half()
 
     @cached_property

@@ -16,11 +16,11 @@ from hrseg.geometry import Grid
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly, assemble
 from hrseg.memory import activation_peak, cpu_network_bytes
-from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.methods import Method, Options, Result, prepare_for, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.patch_based.network import InferenceSettings, NetworkSettings
-from hrseg.preprocess import check, locate, prepare, preparing_bytes
-from hrseg.runtime import CPU, Run, autocast, halvings, with_fallback
+from hrseg.preprocess import check, locate, preparing_bytes
+from hrseg.runtime import Run, autocast, halvings, with_fallback
 from hrseg.windows import blended_slabs, window_count, window_problem
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PatchBased(Method):
         """See :meth:`Method.segment`."""
         header = self.model.header
         with run.stage("preparing"):
-            prepared = prepare(image, header, run.budget_on(CPU))
+            prepared = prepare_for(run, image, header)
 
         def cost(device: torch.device, batch: int) -> int:
             return self._inference_bytes(image.grid, prepared.grid, options, device, batch)

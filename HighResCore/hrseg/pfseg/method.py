@@ -20,7 +20,7 @@ from hrseg.geometry import Box, Grid, Reorientation
 from hrseg.image import Image
 from hrseg.label_assembly import LabelAssembly, assemble
 from hrseg.memory import MIB, available, check_room
-from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.methods import Method, Options, Result, prepare_for, result_of, settings
 from hrseg.model_file import Header, Model
 from hrseg.pfseg.forward import PLANS, Plan, decode, encode, forward_bytes, units
 from hrseg.pfseg.guidance import box_at, check_inside, choose
@@ -37,9 +37,9 @@ from hrseg.pfseg.volumes import (
     resolution_of,
     shrunk,
 )
-from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes
+from hrseg.preprocess import Prepared, check, locate, preparing_bytes
 from hrseg.prompts import RegionBox
-from hrseg.runtime import CPU, Run, autocast, with_fallback
+from hrseg.runtime import Run, autocast, with_fallback
 
 if TYPE_CHECKING:
     from hrseg.training.task import Task
@@ -170,7 +170,7 @@ class PFSeg(Method):
             with run.stage("preparing"):
                 fine = options.resolution == "fine"
                 is_low, header = resolution_of(image.grid, self.model.header, self._factors, fine=fine)
-                prepared = prepare(image, header, run.budget_on(CPU))
+                prepared = prepare_for(run, image, header)
                 if fine:
                     self._notice_too_fine(prepared, run)
                     volumes, high = enlarged(prepared, self._multiple, self._factors), None

@@ -16,10 +16,10 @@ from hrseg.errors import InputError, ModelError
 from hrseg.image import Image, LabelMap
 from hrseg.label_assembly import LabelAssembly
 from hrseg.memory import activation_peak, available, check_room, cpu_network_bytes
-from hrseg.methods import Method, Options, Result, result_of, settings
+from hrseg.methods import Method, Options, Result, prepare_for, result_of, settings
 from hrseg.model_file import Header, Model
-from hrseg.preprocess import Prepared, check, locate, prepare, preparing_bytes, sides_text
-from hrseg.runtime import CPU, Run, autocast, with_fallback
+from hrseg.preprocess import Prepared, check, locate, preparing_bytes, sides_text
+from hrseg.runtime import Run, autocast, with_fallback
 from hrseg.sasr.network import SasrNetwork
 from hrseg.sasr.settings import InferenceSettings, NetworkSettings
 from hrseg.sasr.view import View, filled, resized, restored, view_of
@@ -68,7 +68,7 @@ class Sasr(Method):
         header = self.model.header
         self._check(options)
         with run.stage("preparing"):
-            prepared = prepare(image, header, run.budget_on(CPU))
+            prepared = prepare_for(run, image, header)
             prepared = resized(prepared, self._settings.size, self._settings.blocks(self._factors))
             view = self._view(image, prepared, options)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hrseg.data_list import SPLITS, Case, DataList, raise_problems, read_case
 from hrseg.errors import InputError
-from hrseg.geometry import Grid, Shape
+from hrseg.geometry import Grid, Shape, Vector
 from hrseg.image import Image, LabelMap
 from hrseg.model_file import Header
 from hrseg.preprocess import check, prepare
@@ -93,6 +93,15 @@ def voxels_by_label(label: NDArray[np.uint8], annotated: tuple[bool, ...]) -> di
     """Flat indices of up to 20,000 evenly chosen voxels of each annotated label that occurs."""
     found = {value: np.flatnonzero(label == value) for value, drawn in enumerate(annotated, 1) if drawn}
     return {value: where[:: -(-len(where) // _VOXELS_KEPT)] for value, where in found.items() if len(where)}
+
+
+def largest_extent(cases: list[TrainingCase]) -> Vector | None:
+    """The largest field of view along each axis, in mm, (k, j, i); None where the size of voxels is not known."""
+    extents = [np.multiply(case.image.shape[1:], case.spacing) for case in cases if case.spacing]
+    if not extents:
+        return None
+    k, j, i = np.max(extents, axis=0).tolist()
+    return k, j, i
 
 
 def relabelled(case: TrainingCase, shape: Shape) -> TrainingCase:

@@ -24,7 +24,7 @@ from hrseg.methods import method_class
 from hrseg.model_file import DataSource, Header, Model, Provenance, check_model_path, save_model
 from hrseg.runtime import Progress, no_progress
 from hrseg.training.averaging import running_average
-from hrseg.training.cases import ValidationCase, load_cases
+from hrseg.training.cases import ValidationCase, largest_extent, load_cases
 from hrseg.training.fine_tuning import check_taken, left_to_learn, take_over
 from hrseg.training.history import History
 from hrseg.training.module import SegmentationModule
@@ -139,6 +139,7 @@ def train(
         steps=steps,
         command=options.command,
         metrics={"validation": {"dice": round(max(row["val_dice"] for row in history.rows), 4)}},
+        extent=largest_extent(training) if recipe.dimension == 3 else None,
     )
     header = recipe.header(provenance)
     save_model(output, header, task.whole(network))

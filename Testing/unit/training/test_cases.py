@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,8 @@ from hrseg.errors import InputError
 from hrseg.geometry import Grid
 from hrseg.image import write_image
 from hrseg.model_file import Intensity, Preprocessing
-from hrseg.training.cases import load_cases
+from hrseg.training.cases import largest_extent, load_cases
+from hrseg.training.task import TrainingCase
 from training_helpers import LABEL, scene, tiny_header, write_case, write_data, write_list
 
 WINDOW = Intensity(kind="window", low=0, high=200)
@@ -29,6 +32,14 @@ def test_training_cases_are_prepared_and_validation_cases_as_they_are(tmp_path):
     np.testing.assert_array_equal(validation[0].truth.array, scene(10)[1])
     assert seen[0] == ("reading", 0, 6)
     assert seen[-1] == ("reading", 6, 6)
+
+
+def test_the_largest_extent_is_that_along_each_axis():
+    nothing = np.zeros((1, 2, 2), np.uint8)
+    shapes = {(4, 5, 6): (1.0, 2.0, 3.0), (3, 30, 1): (2.0, 0.5, 0.5)}
+    cases = [TrainingCase("a", np.zeros((1, *shape)), nothing, (), {}, spacing) for shape, spacing in shapes.items()]
+    assert largest_extent(cases) == (6, 15, 18)
+    assert largest_extent([replace(case, spacing=None) for case in cases]) is None
 
 
 def test_voxels_to_center_patches_on(tmp_path):

@@ -48,6 +48,7 @@ def test_the_model_says_how_it_was_made(uninterrupted):
         "steps": STEPS,
         "command": "hrseg train ...",
         "metrics": {"validation": {"dice": round(max(row["val_dice"] for row in rows(uninterrupted[0])), 4)}},
+        "extent": (20.0, 20.0, 20.0),
     }
 
 
