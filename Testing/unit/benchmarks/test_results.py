@@ -175,3 +175,8 @@ def test_the_committed_cards_are_those_of_the_bundled_models(results, tmp_path):
     (tmp_path / "results").symlink_to(ROOT / "docs/results")
     for card in results.write_cards(tmp_path, ROOT / "Resources/Models"):
         assert card.read_text(encoding="utf-8") == (ROOT / "docs/models" / card.name).read_text(encoding="utf-8")
+
+
+def test_every_bundled_model_has_the_scores_of_each_test_case(results):
+    models = {path.stem for path in (ROOT / "Resources/Models").glob("*.safetensors")}
+    assert set(results.read_tables(ROOT / "docs/results/tables.yaml").cards) == models
