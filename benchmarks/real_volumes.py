@@ -48,7 +48,7 @@ _MARGIN = 8
 _WHITE = (2, 7, 16, 28, 41, 46, 60, 85)
 _FLUID = (4, 5, 14, 15, 24, 30, 43, 44, 62)
 _BRIGHT, _GREY, _DARK, _NOISE = 110, 75, 30, 6
-_OUTSIDE_BRAIN = 500
+_OUTSIDE_BRAIN, _VALUES = 500, 1000
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ VOLUMES = {
 def drawn(labels: NDArray, kind: str) -> NDArray[np.int16]:
     """Grey values (K, J, I) for FreeSurfer's labels: smoothed by half a voxel, with noise."""
     rng = np.random.default_rng(0)
-    values = np.full(int(labels.max()) + 1, _GREY, np.float32)
+    values = np.full(_VALUES, _GREY, np.float32)
     values[list(_WHITE)], values[list(_FLUID)] = _BRIGHT, _DARK
-    values[_OUTSIDE_BRAIN:] = rng.uniform(20, 140, max(0, len(values) - _OUTSIDE_BRAIN))
+    values[_OUTSIDE_BRAIN:] = rng.uniform(20, 140, _VALUES - _OUTSIDE_BRAIN)
     values[0] = 0 if kind == "T1" else -1000
     smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(values[labels]), 0.5))
     return np.rint(smooth + _NOISE * rng.normal(size=smooth.shape)).astype(np.int16)
