@@ -214,7 +214,10 @@ def segment_on(
 
 
 def prepare_for(run: Run, image: Image, header: Header) -> Prepared:
-    """:func:`hrseg.preprocess.prepare` in the memory that a run may use; it notices what is far larger than learned."""
+    """:func:`hrseg.preprocess.prepare`, and raises as that does, in the memory that a run may use.
+
+    The user is told of an image that is far larger than those that the model learned from.
+    """
     prepared = prepare(image, header, run.budget_on(CPU))
     learned, extent = header.training.extent, np.multiply(prepared.grid.shape, prepared.grid.spacing)
     if learned and (extent > _LARGER * np.array(learned)).any():
