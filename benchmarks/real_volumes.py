@@ -15,18 +15,19 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 from numpy.typing import NDArray
 from robustness import agreement
 
 from hrseg.bounding_box import bounding_box
 from hrseg.evaluation.copies import copies
-from hrseg.geometry import Box, as_shape
+from hrseg.geometry import Box, Grid, as_shape
 from hrseg.image import Image, read_image, read_label_map
 from hrseg.memory import MIB
 from hrseg.methods import Method, Options, method_of
@@ -41,7 +42,7 @@ MNI = "mni152_template_mr/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 SYNTHSEG = "synthseg_brain_labelmaps/training_seg_0{}.nii.gz"
 #: Around the hippocampi of the template, RAS in mm.
 _MNI_SIDES = {"right": ((9, -45, -32), (45, 5, 4)), "left": ((-45, -45, -32), (-9, 5, 4))}
-_LEFT, _RIGHT = 17, 53
+_VALUES_OF = {"left": 17, "right": 53}
 #: Voxels around a hippocampus, about as in the training images.
 _MARGIN = 8
 #: Grey values of FreeSurfer's labels in a T1 image; all else in the brain is grey matter.
@@ -102,29 +103,27 @@ def drawn(labels: NDArray, kind: str) -> NDArray[np.int16]:
     return np.rint(smooth + _NOISE * rng.normal(size=smooth.shape)).astype(np.int16)
 
 
-def crop(image: Image, box: Box) -> Image:
-    box = box.clip(image.grid.shape)
-    return replace(image, array=image.array[(..., *box.slices)], grid=image.grid.crop(box))
-
-
 def loaded(volume: Volume, folder: Path) -> tuple[Image, NDArray[np.bool_] | None]:
     """The image, and the hippocampus in it where that is known."""
-    path = folder / volume.file
+    path, side = folder / volume.file, volume.side
     if volume.kind == "scan":
         image = read_image(path)
-        if not volume.side:
-            return image, None
-        corners = image.grid.to_index(np.array(_MNI_SIDES[volume.side]))
-        return crop(image, Box(as_shape(np.rint(corners.min(axis=0))), as_shape(np.rint(corners.max(axis=0))))), None
+        return image.crop(mni_box(image.grid, side)) if side else image, None
     found = read_label_map(path)
     image = Image(drawn(found.array, volume.kind)[None], found.grid, volume.title)
-    if not volume.side:
+    if not side:
         return image, None
-    truth = found.array == (_LEFT if volume.side == "left" else _RIGHT)
-    box = bounding_box(truth)
-    assert box
-    box = box.expand(_MARGIN).clip(truth.shape)
-    return crop(image, box), truth[box.slices]
+    truth = found.array == _VALUES_OF[side]
+    tight = bounding_box(truth)
+    assert tight
+    box = tight.expand(_MARGIN).clip(truth.shape)
+    return image.crop(box), truth[box.slices]
+
+
+def mni_box(grid: Grid, side: str) -> Box:
+    """Voxels around a hippocampus of the template."""
+    corners = np.rint(grid.to_index(np.array(_MNI_SIDES[side])))
+    return Box(as_shape(corners.min(axis=0)), as_shape(corners.max(axis=0)))
 
 
 def measure(volume: Volume, model: str, folder: Path) -> str:
@@ -138,16 +137,16 @@ def measure(volume: Volume, model: str, folder: Path) -> str:
     size = " x ".join(map(str, reversed(image.grid.shape)))
     cells = [volume.title, size, f"`{model}`", f"{result.seconds['total']:.1f}", f"{forecast / MIB:.0f}"]
     cells += [f"{result.peak_memory / MIB:.0f}", f"{milliliters:.1f}"]
-    cells += ["–" if truth is None else f"{agreement(*(mask.astype(np.uint8) for mask in (found > 0, truth))):.2f}"]
-    cells += [worst_copy(method, image, found) if volume.reordered else "–"]
+    cells += ["–" if truth is None else f"{agreement(found > 0, truth):.2f}"]
+    cells += [worst_copy(method, image, found, device) if volume.reordered else "–"]
     return f"| {' | '.join(cells)} |"
 
 
-def worst_copy(method: Method, image: Image, found: NDArray[np.uint8]) -> str:
+def worst_copy(method: Method, image: Image, found: NDArray[np.uint8], device: torch.device) -> str:
     """The lowest Dice, with the image's own result, of copies that hold the same voxels."""
     worst, differing = 1.0, 0
     for copy in takewhile(lambda copy: copy.same_voxels, copies(image, [(0.0, 1.0)] * image.channels)):
-        label_map = method.segment(copy.image, Options(), Run(choose_device("auto"))).label_map
+        label_map = method.segment(copy.image, Options(), Run(device)).label_map
         there = copy.back(label_map, image.grid)
         worst, differing = min(worst, agreement(there, found)), differing + np.count_nonzero(there != found)
     return f"{worst:.4f}" if differing else "equal"

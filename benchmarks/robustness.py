@@ -65,7 +65,7 @@ class Row:
         return f"| {name} | {np.mean(self.own):.4f} | {min(self.own):.4f} | {resampled} | {differing} | {truth} |"
 
 
-def agreement(a: Labels, b: Labels) -> float:
+def agreement(a: NDArray, b: NDArray) -> float:
     """Dice of all labels together: of the voxels labelled in either, how many have the same label in both."""
     labelled = np.count_nonzero(a) + np.count_nonzero(b)
     return 2 * np.count_nonzero((a == b) & (a > 0)) / labelled if labelled else 1.0
@@ -73,7 +73,7 @@ def agreement(a: Labels, b: Labels) -> float:
 
 def mean_dice(found: Labels, truth: Labels, values: tuple[int, ...]) -> float | None:
     """Mean Dice of the labels that are there; None where none is."""
-    scores = [agreement(found == v, truth == v) for v in values if (truth == v).any()]  # type: ignore[arg-type]
+    scores = [agreement(found == v, truth == v) for v in values if (truth == v).any()]
     return float(np.mean(scores)) if scores else None
 
 

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from hrseg.errors import InputError, OutputError
-from hrseg.geometry import Floats, Grid, Reorientation
+from hrseg.geometry import Box, Floats, Grid, Reorientation
 from hrseg.itk_io import read_itk, write_itk
 from hrseg.pictures import PICTURE_SUFFIXES, is_picture, picture_problem, picture_to_itk
 
@@ -67,6 +67,10 @@ class Image:
     def reoriented(self, change: Reorientation) -> Image:
         """The same image with its axes permuted and flipped (a view)."""
         return replace(self, array=change.apply(self.array), grid=self.grid.reoriented(change))
+
+    def crop(self, box: Box) -> Image:
+        """The part of the image in a box within it (a view)."""
+        return replace(self, array=self.array[(..., *box.slices)], grid=self.grid.crop(box))
 
 
 @dataclass(frozen=True, eq=False)

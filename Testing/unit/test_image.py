@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from hrseg.errors import InputError
+from hrseg.geometry import Box
 from hrseg.image import (
     VOLUME_SUFFIXES,
     Image,
@@ -189,6 +190,16 @@ def test_reorienting_turns_voxels_and_grid_together() -> None:
         assert image.array[0][index] == labels.array[index] == numbers(np.int16)[tuple(there)]
     assert labels.grid.orientation == "PIR"
     assert labels.names == {1: "one"}
+
+
+def test_a_part_stays_where_it_was() -> None:
+    image, box = Image(numbers(np.int16)[None], grid(), "case"), Box((0, 1, 2), (2, 3, 3))
+    part = image.crop(box)
+    assert (part.name, part.array.shape) == ("case", (1, 2, 2, 1))
+    for index in np.ndindex(part.grid.shape):
+        there = tuple(np.add(index, box.start))
+        assert part.array[0][index] == image.array[0][there]
+        np.testing.assert_allclose(part.grid.to_world(index), image.grid.to_world(there))
 
 
 def test_wrong_shapes_and_types_are_refused() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from device_cases import NETWORKS, header, image, random_weights
@@ -38,9 +36,7 @@ def test_nothing_is_noticed_of_up_to_twice_as_large_images(extent: tuple[float, 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
 def test_extents_are_those_along_the_axes_of_the_model(axes: tuple[int, int, int]) -> None:
-    whole, box = image(), Box((0, 0, 0), (16, 12, 8))
-    cropped = replace(whole, array=whole.array[(..., *box.slices)], grid=whole.grid.crop(box))
-    turned = cropped.reoriented(Reorientation(axes, (False, True, False)))
+    turned = image().crop(Box((0, 0, 0), (16, 12, 8))).reoriented(Reorientation(axes, (False, True, False)))
     prepare_for(run := Run(), turned, learned(7.9, 40, 40))
     assert run.notices
     prepare_for(run := Run(), turned, learned(8.1, 6.1, 4.1))

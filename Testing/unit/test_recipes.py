@@ -48,7 +48,8 @@ def test_recipes_can_be_trained(path: Path) -> None:
 def test_the_full_profile_is_the_larger_one(path: Path) -> None:
     small, large = (read_recipe(path, profile) for profile in ("cpu", "full"))
     assert small.training["steps"] < large.training["steps"]
-    assert profiles(path) - {"small", "varied"} == {"cpu", "full"}
+    own = {"varied"} if path.stem == "breast-lesion-sasr" else set()
+    assert profiles(path) - {"small"} == {"cpu", "full"} | own
 
 
 @pytest.mark.parametrize("path", SPLITS, ids=lambda path: path.stem)

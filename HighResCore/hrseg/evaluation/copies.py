@@ -130,7 +130,7 @@ def _cropped(image: Image) -> Iterator[Copy]:
         "middle 80 % of each axis": Box(as_shape(margin), as_shape(shape - margin)),
         f"first half along {'i' if image.is_2d else 'k'}": Box((0, 0, 0), as_shape(half)),
     }.items():
-        yield Copy(name, replace(image, array=image.array[(..., *box.slices)], grid=image.grid.crop(box)))
+        yield Copy(name, image.crop(box))
 
 
 def _on(image: Image, grid: Grid) -> Image:

@@ -107,7 +107,7 @@ class SegmentationModule(lightning.LightningModule):
         return DataLoader(numbers, batch_size=None)  # type: ignore[arg-type]
 
     def on_fit_start(self) -> None:
-        """Processors train up to a quarter faster with the channels of a voxel side by side."""
+        """Of processors: channels side by side train up to a quarter faster; thin maps need a guard."""
         if self.device.type == "cpu":
             guard_thin_maps(self.network)
             placed(self.network, self.device)
